@@ -1,0 +1,45 @@
+# spearfish_library(NAME SRCS a.cc ... DEPS target ...): one static library a folder.
+function(spearfish_library name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  if(arg_SRCS)
+    add_library(${name} STATIC ${arg_SRCS})
+    target_link_libraries(${name} PUBLIC spearfish_options ${arg_DEPS})
+  else()
+    add_library(${name} INTERFACE)
+    target_link_libraries(${name} INTERFACE spearfish_options ${arg_DEPS})
+  endif()
+endfunction()
+
+# spearfish_binary(NAME SRCS ... DEPS ...): an executable in build/<preset>/bin.
+function(spearfish_binary name)
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  target_link_libraries(${name} PRIVATE spearfish_options ${arg_DEPS})
+endfunction()
+
+# spearfish_test(NAME SRCS ... DEPS ... [TIMEOUT seconds] [LABELS ...]): one GoogleTest binary;
+# every case in it is a ctest test of its own.
+function(spearfish_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${arg_SRCS})
+  target_link_libraries(${name} PRIVATE spearfish_options ${arg_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE SPEARFISH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             SPEARFISH_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
+                       PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+endfunction()
+
+# spearfish_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary, only with SPEARFISH_FUZZ.
+function(spearfish_fuzz name)
+  if(NOT SPEARFISH_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SRCS})
+  target_link_libraries(${name} PRIVATE spearfish_options ${arg_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endfunction()
