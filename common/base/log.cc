@@ -42,7 +42,7 @@ void InitLog(absl::string_view role, LogLevel least) {
 }
 
 void Log(LogLevel level, absl::string_view message) {
-  Logger().log(ToSpdlog(level), "{}", message);
+  Logger().log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
 }
 
 }  // namespace spearfish
