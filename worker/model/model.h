@@ -1,22 +1,80 @@
-// One model on one device: weights, and a forward pass over a batch of sequence pieces.
+// One model on one device: weights, KV cache, and a forward pass over a batch of sequence pieces.
 #ifndef WORKER_MODEL_MODEL_H_
 #define WORKER_MODEL_MODEL_H_
 
 #include <cstdint>
+#include <span>
+#include <vector>
 
+#include "common/base/ids.h"
 #include "common/config/generation_config.h"
 #include "common/config/model_config.h"
+#include "kernels/api/kernels.h"
 
 namespace spearfish::worker {
 
-// To be filled by the model's author: weights, KV cache, Forward(step).
+// The next `token_ids` of one sequence; after the step its cache holds context_len tokens, these
+// included. block_table covers at least context_len tokens.
+struct StepSequence {
+  std::span<const TokenId> token_ids;
+  uint32_t context_len = 0;
+  std::span<const uint32_t> block_table;
+};
+
+// A row of the step (rows are the sequences' tokens in order) whose logits are wanted.
+struct StepLogitRow {
+  uint32_t row = 0;
+  // Sample a token from them; otherwise only the log-probability of `target` is taken.
+  bool sample = false;
+  TokenId target = 0;
+  kernels::SampleRow sampling;  // history_* and bias_* index the step's arrays
+};
+
+// One forward pass. Everything is host memory of the caller, untouched until Forward returns.
+struct StepInput {
+  std::span<const StepSequence> sequences;
+  std::span<const StepLogitRow> logit_rows;  // in ascending order of row
+  std::span<const int32_t> history;          // token ids, see kernels::SampleRow
+  std::span<const kernels::LogitBias> biases;
+  bool logprobs = false;  // compute log-probabilities of the logit rows
+  uint32_t top_n = 0;     // and of the top_n most likely tokens of each
+};
+
+// Filled by Forward; the vectors keep their capacity from step to step.
+struct StepOutput {
+  std::vector<TokenId> tokens;        // [logit rows]: sampled, or the target
+  std::vector<float> logprobs;        // [logit rows], when asked for
+  std::vector<uint32_t> ranks;        // [logit rows], 1 = most likely, when asked for
+  std::vector<TokenId> top_ids;       // [logit rows, top_n]
+  std::vector<float> top_logprobs;    // [logit rows, top_n]
+  std::vector<int32_t> expert_ids;    // [MoE layers, rows, k]: the routing of every row
+  std::vector<uint32_t> expert_hits;  // [rows]: activations served from a slot; the rest are misses
+};
+
+// Used by one thread (the engine's). Rows of a sequence come in order, each position once; a
+// sequence's blocks belong to it alone. Outputs do not depend on how the batch is composed
+// (kernels.h, batch invariance).
 class Model {
  public:
   virtual ~Model() = default;
+
   virtual const ModelConfig& config() const = 0;
   virtual const GenerationConfig& generation_config() const = 0;
   // Tokens of prompt and output together that one sequence may have.
   virtual uint32_t max_model_len() const = 0;
+
+  virtual uint32_t num_kv_blocks() const = 0;
+  virtual uint32_t kv_block_tokens() const = 0;
+  // Rows that one step may have: the workspace is sized for it.
+  virtual uint32_t max_step_tokens() const = 0;
+  // Sequences that one step may have.
+  virtual uint32_t max_step_sequences() const = 0;
+
+  virtual uint64_t expert_record_bytes() const = 0;
+
+  // Runs the step and waits for its results. A breach of the limits above is a CHECK failure: the
+  // engine schedules within them.
+  virtual void Forward(const StepInput& input, StepOutput& output) = 0;
 };
 
 }  // namespace spearfish::worker
