@@ -13,6 +13,11 @@
 
 namespace spearfish::worker {
 
+// Limits of one logit row that requests must be held to before they reach a step: the result and
+// input buffers are sized for them.
+inline constexpr uint32_t kMaxTopLogprobs = 128;
+inline constexpr uint32_t kMaxLogitBiases = 1024;
+
 // The next `token_ids` of one sequence; after the step its cache holds context_len tokens, these
 // included. block_table covers at least context_len tokens.
 struct StepSequence {
@@ -34,10 +39,12 @@ struct StepLogitRow {
 struct StepInput {
   std::span<const StepSequence> sequences;
   std::span<const StepLogitRow> logit_rows;  // in ascending order of row
-  std::span<const int32_t> history;          // token ids, see kernels::SampleRow
-  std::span<const kernels::LogitBias> biases;
-  bool logprobs = false;  // compute log-probabilities of the logit rows
-  uint32_t top_n = 0;     // and of the top_n most likely tokens of each
+  // Token ids, see kernels::SampleRow; at most max_step_sequences x max_model_len of them.
+  std::span<const int32_t> history;
+  std::span<const kernels::LogitBias> biases;  // at most max_step_sequences x kMaxLogitBiases
+  bool logprobs = false;                       // compute log-probabilities of the logit rows
+  // and of the top_n most likely tokens of each; at most kMaxTopLogprobs and the vocabulary
+  uint32_t top_n = 0;
 };
 
 // Filled by Forward; the vectors keep their capacity from step to step.
