@@ -1,0 +1,36 @@
+#include "worker/experts/activation_counters.h"
+
+#include "absl/memory/memory.h"
+#include "common/base/check.h"
+#include "common/base/status_macros.h"
+
+namespace spearfish::worker {
+
+absl::StatusOr<std::unique_ptr<ActivationCounters>> ActivationCounters::Create(
+    kernels::Device& device, kernels::Stream& stream, uint32_t num_moe_layers,
+    uint32_t num_experts) {
+  const size_t bytes = size_t{num_moe_layers} * num_experts * sizeof(uint32_t);
+  SF_ASSIGN_OR_RETURN(auto device_counts, device.Allocate(bytes, "the expert activation counters"));
+  SF_ASSIGN_OR_RETURN(auto host_counts, device.AllocateHost(bytes));
+  stream.Fill(device_counts->data(), 0, bytes);
+  auto counters = absl::WrapUnique(new ActivationCounters(
+      std::move(device_counts), std::move(host_counts), num_moe_layers, num_experts));
+  counters->EnqueueRead(stream);
+  stream.Synchronize();
+  return counters;
+}
+
+uint32_t* ActivationCounters::layer(uint32_t moe_layer) const {
+  SF_CHECK(moe_layer < num_moe_layers_);
+  return device_counts_->as<uint32_t>() + size_t{moe_layer} * num_experts_;
+}
+
+void ActivationCounters::EnqueueRead(kernels::Stream& stream) {
+  stream.Copy(host_counts_->data(), device_counts_->data(), num_counters() * sizeof(uint32_t));
+}
+
+std::span<const uint32_t> ActivationCounters::counts() const {
+  return {host_counts_->as<uint32_t>(), num_counters()};
+}
+
+}  // namespace spearfish::worker
