@@ -17,7 +17,7 @@ struct Unit {
   double bytes;
 };
 
-constexpr std::array<Unit, 12> kUnits = {{{"", 1},
+constexpr std::array<Unit, 14> kUnits = {{{"", 1},
                                           {"B", 1},
                                           {"KIB", 1024.0},
                                           {"MIB", 1024.0 * 1024},
@@ -26,9 +26,11 @@ constexpr std::array<Unit, 12> kUnits = {{{"", 1},
                                           {"K", 1024.0},
                                           {"M", 1024.0 * 1024},
                                           {"G", 1024.0 * 1024 * 1024},
+                                          {"T", 1024.0 * 1024 * 1024 * 1024},
                                           {"KB", 1e3},
                                           {"MB", 1e6},
-                                          {"GB", 1e9}}};
+                                          {"GB", 1e9},
+                                          {"TB", 1e12}}};
 
 }  // namespace
 

@@ -16,7 +16,8 @@ namespace spearfish {
 enum class Architecture { kQwen3Moe };
 
 // Fields are the text model's; a nested text_config is already unfolded. Every value has passed
-// Validate(), so users may divide by them.
+// ParseModelConfig's checks: counts are positive, at least one layer has experts, and products of
+// sizes, in bytes, fit 63 bits.
 struct ModelConfig {
   Architecture architecture = Architecture::kQwen3Moe;
   std::string architecture_name;  // "Qwen3MoeForCausalLM", as config.json says it

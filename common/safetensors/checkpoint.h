@@ -49,11 +49,14 @@ class Checkpoint {
   // The weights of one routed expert: separate tensors (mlp.experts.E.gate_proj.weight ...) or
   // slices of the fused ones (mlp.experts.gate_up_proj [E, 2I, H] with gate rows first,
   // mlp.experts.down_proj [E, H, I]).
+  // InvalidArgument for an expert or a layer that is not there, or a dense layer.
   absl::StatusOr<ExpertWeights> Expert(LayerId layer, ExpertId expert) const;
 
  private:
   Checkpoint() = default;
+  absl::Status ReadConfigs();
   absl::Status MapShards();
+  absl::Status AddTensor(absl::string_view name, const HostTensor& tensor);
   absl::Status CheckTensors() const;
 
   std::string folder_;

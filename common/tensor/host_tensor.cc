@@ -44,9 +44,11 @@ HostTensor HostTensor::operator[](int64_t index) const {
 
 absl::Status WidenToFloat(const HostTensor& tensor, std::span<float> out) {
   SF_CHECK(static_cast<int64_t>(out.size()) == tensor.num_elements());
+  SF_CHECK(tensor.bytes.size() == out.size() * DTypeBytes(tensor.dtype) ||
+           tensor.dtype == DType::kOther);
   switch (tensor.dtype) {
     case DType::kF32:
-      std::memcpy(out.data(), tensor.bytes.data(), tensor.bytes.size());
+      if (!out.empty()) std::memcpy(out.data(), tensor.bytes.data(), out.size_bytes());
       return absl::OkStatus();
     case DType::kBF16:
       WidenFrom<BFloat16>(tensor.bytes, out);
