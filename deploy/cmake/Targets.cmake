@@ -1,3 +1,5 @@
+include(GoogleTest)
+
 # spearfish_library(NAME SRCS a.cc ... DEPS target ...): one static library a folder.
 function(spearfish_library name)
   cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
