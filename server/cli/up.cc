@@ -1,0 +1,144 @@
+#include "server/cli/up.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/log.h"
+#include "server/cli/client.h"
+#include "server/cli/supervisor.h"
+
+namespace spearfish::server::cli {
+namespace {
+
+constexpr char kWorkerReady[] = "spearfish-worker ready: ";
+constexpr char kGatewayReady[] = "spearfish-gateway ready: ";
+
+struct UpFlags {
+  std::string model;
+  std::vector<std::string> devices = {"cpu"};
+  std::string listen = kDefaultEndpoint;
+  std::vector<std::string> worker_flags;  // passed on as they are
+};
+
+// The other binaries lie beside this one.
+std::string SiblingPath(const std::string& name) {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? name : (self.parent_path() / name).string();
+}
+
+bool Gives(const std::vector<std::string>& flags, absl::string_view name) {
+  return std::any_of(flags.begin(), flags.end(), [name](const std::string& flag) {
+    return flag == name || absl::StartsWith(flag, absl::StrCat(name, "="));
+  });
+}
+
+// CPU workers share the cores unless told otherwise.
+std::string DefaultThreads(const std::vector<std::string>& devices) {
+  const auto num_cpu_workers = std::count(devices.begin(), devices.end(), "cpu");
+  const auto cores = std::max<int64_t>(1, std::thread::hardware_concurrency());
+  return absl::StrCat("--threads=",
+                      std::max<int64_t>(1, cores / std::max<int64_t>(1, num_cpu_workers)));
+}
+
+std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& socket_folder) {
+  std::vector<ProcessSpec> specs;
+  std::vector<std::string> addresses;
+  for (size_t i = 0; i < flags.devices.size(); ++i) {
+    addresses.push_back(absl::StrCat("unix:", socket_folder, "/worker-", i, ".sock"));
+    ProcessSpec worker;
+    worker.name = absl::StrCat("worker ", i, " (", flags.devices[i], ")");
+    worker.ready_prefix = kWorkerReady;
+    worker.argv = {SiblingPath("spearfish-worker"), "--model=" + flags.model,
+                   "--device=" + flags.devices[i], "--listen=" + addresses.back()};
+    if (flags.devices[i] == "cpu" && !Gives(flags.worker_flags, "--threads")) {
+      worker.argv.push_back(DefaultThreads(flags.devices));
+    }
+    worker.argv.insert(worker.argv.end(), flags.worker_flags.begin(), flags.worker_flags.end());
+    specs.push_back(std::move(worker));
+  }
+  specs.push_back({.name = "gateway",
+                   .argv = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
+                            "--workers=" + absl::StrJoin(addresses, ",")},
+                   .ready_prefix = kGatewayReady});
+  return specs;
+}
+
+// Says each step, and once all are ready where to send requests.
+class Announcer {
+ public:
+  explicit Announcer(size_t num_workers) : num_workers_(num_workers) {}
+
+  void operator()(const ProcessSpec& spec, const std::string& rest) {
+    if (spec.ready_prefix == kGatewayReady) {
+      endpoint_ = rest;
+    } else {
+      LogInfo(absl::StrCat(spec.name, " ready: ", rest));
+      ++workers_ready_;
+    }
+    if (announced_ || endpoint_.empty() || workers_ready_ < num_workers_) return;
+    announced_ = true;
+    std::cout << "spearfish ready: " << endpoint_ << std::endl;
+  }
+
+ private:
+  const size_t num_workers_;
+  size_t workers_ready_ = 0;
+  std::string endpoint_;
+  bool announced_ = false;
+};
+
+int Up(const UpFlags& flags) {
+  std::string folder = (std::filesystem::temp_directory_path() / "spearfish-XXXXXX").string();
+  if (mkdtemp(folder.data()) == nullptr) {
+    LogError(absl::StrCat("cannot make a folder for sockets at ", folder, "; set TMPDIR"));
+    return kFailed;
+  }
+  const absl::Cleanup remove_folder = [&folder] {
+    std::error_code ignored;  // nothing depends on the empty folder
+    std::filesystem::remove_all(folder, ignored);
+  };
+  Supervisor::BlockSignals();
+  Announcer announcer(flags.devices.size());
+  Supervisor supervisor(MakeSpecs(flags, folder), SupervisorOptions(), std::ref(announcer));
+  const absl::Status status = supervisor.Run();
+  if (status.ok()) return kGood;
+  LogError(status.message().empty() ? "failed" : absl::string_view(status.message()));
+  return kFailed;
+}
+
+}  // namespace
+
+void AddUp(CLI::App& app, std::function<int()>& run) {
+  CLI::App* command = app.add_subcommand(
+      "up",
+      "Run workers and a gateway on this host; a worker that dies is started again; Ctrl-C drains. "
+      "Flags that are not listed here go to every worker (see spearfish-worker --help).");
+  auto flags = std::make_shared<UpFlags>();  // shared: std::function must be copyable
+  command->add_option("--model", flags->model, "Checkpoint folder")->required();
+  command->add_option("--devices", flags->devices, "One worker each: cpu,cpu or cuda:0,cuda:1")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
+      ->capture_default_str();
+  command->allow_extras();
+  command->callback([flags, command, &run] {
+    flags->worker_flags = command->remaining();
+    run = [flags] { return Up(*flags); };
+  });
+}
+
+}  // namespace spearfish::server::cli

@@ -1,0 +1,54 @@
+// The gateway's parts put together: registry, poller, services, gRPC server.
+#ifndef SERVER_GATEWAY_SERVER_H_
+#define SERVER_GATEWAY_SERVER_H_
+
+#include <grpcpp/server.h>
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "server/api/control_service.h"
+#include "server/api/inference_service.h"
+#include "server/dispatch/worker_registry.h"
+#include "server/gateway_options.h"
+#include "server/health/load_poller.h"
+
+namespace spearfish::server {
+
+// Keeps nothing that a restart would lose. Methods may be called from any thread.
+class GatewayServer {
+ public:
+  // Listens before it returns. InvalidArgument for bad options, Unavailable when the address can't
+  // be bound.
+  static absl::StatusOr<std::unique_ptr<GatewayServer>> Create(const GatewayOptions& options);
+  ~GatewayServer();
+
+  // HOST:PORT with the port that was bound, or unix:PATH.
+  const std::string& address() const { return address_; }
+
+  // Not ready from now on; running requests go on.
+  void StartDrain();
+  // Ends when the running requests have, or after the grace period by cancelling them.
+  void Shutdown();
+
+ private:
+  explicit GatewayServer(const GatewayOptions& options) : options_(options) {}
+  absl::Status Listen();
+  void SetReady(bool any_worker_ready);
+
+  const GatewayOptions options_;
+  std::string address_;
+  std::atomic<bool> draining_ = false;
+  // Order of destruction matters: the server first, then the poller, the services, the registry.
+  std::unique_ptr<WorkerRegistry> registry_;
+  std::unique_ptr<InferenceService> inference_;
+  std::unique_ptr<ControlService> control_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<LoadPoller> poller_;
+};
+
+}  // namespace spearfish::server
+
+#endif  // SERVER_GATEWAY_SERVER_H_

@@ -1,0 +1,49 @@
+// Asks every worker for its load, again and again, and tells the registry.
+#ifndef SERVER_HEALTH_LOAD_POLLER_H_
+#define SERVER_HEALTH_LOAD_POLLER_H_
+
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "server/dispatch/worker_registry.h"
+
+namespace spearfish::server {
+
+struct LoadPollerOptions {
+  absl::Duration interval = absl::Milliseconds(200);
+  absl::Duration timeout = absl::Seconds(1);
+};
+
+// Owns one thread; calls are asynchronous, so a worker that hangs delays nobody else's report.
+// The registry must outlive it. Destruction waits for the calls in flight (at most the timeout).
+class LoadPoller {
+ public:
+  // `on_readiness` hears, on the poller's threads, whether any worker is ready, after each report.
+  LoadPoller(WorkerRegistry& registry, LoadPollerOptions options,
+             std::function<void(bool any_ready)> on_readiness);
+  ~LoadPoller();
+
+ private:
+  struct Call;
+
+  void Run();
+  void Poll(size_t index);
+  void Finished(const Call& call, bool ok);
+
+  WorkerRegistry& registry_;
+  const LoadPollerOptions options_;
+  const std::function<void(bool)> on_readiness_;
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<bool> in_flight_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace spearfish::server
+
+#endif  // SERVER_HEALTH_LOAD_POLLER_H_
