@@ -1,0 +1,15 @@
+// Attention on the CPU device; the contract is AttentionArgs in kernels/api/kernels.h.
+#ifndef KERNELS_CPU_ATTENTION_H_
+#define KERNELS_CPU_ATTENTION_H_
+
+#include "kernels/api/kernels.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace spearfish::kernels {
+
+// Returns when the output is written. Any thread.
+void AttentionCpu(const AttentionArgs& args, ThreadPool& pool);
+
+}  // namespace spearfish::kernels
+
+#endif  // KERNELS_CPU_ATTENTION_H_

@@ -1,0 +1,15 @@
+// Embed on the CPU device; the contract is EmbedArgs in kernels/api/kernels.h.
+#ifndef KERNELS_CPU_EMBED_H_
+#define KERNELS_CPU_EMBED_H_
+
+#include "kernels/api/kernels.h"
+#include "kernels/cpu/thread_pool.h"
+
+namespace spearfish::kernels {
+
+// Returns when the output is written. Any thread.
+void EmbedCpu(const EmbedArgs& args, ThreadPool& pool);
+
+}  // namespace spearfish::kernels
+
+#endif  // KERNELS_CPU_EMBED_H_
