@@ -27,8 +27,8 @@ class ActivationCounters {
 
   // Enqueues the copy of all counters to the host.
   void EnqueueRead(kernels::Stream& stream);
-  // What the last read brought, [num_moe_layers, num_experts]; valid once that read has run.
-  std::span<const uint32_t> counts() const;
+  // What the last read brought, [num_experts]; valid once that read has run.
+  std::span<const uint32_t> counts(uint32_t moe_layer) const;
 
  private:
   ActivationCounters(std::unique_ptr<kernels::Buffer> device_counts,
@@ -38,7 +38,7 @@ class ActivationCounters {
         host_counts_(std::move(host_counts)),
         num_moe_layers_(num_moe_layers),
         num_experts_(num_experts) {}
-  size_t num_counters() const { return size_t{num_moe_layers_} * num_experts_; }
+  size_t LayerOffset(uint32_t moe_layer) const;
 
   const std::unique_ptr<kernels::Buffer> device_counts_;
   const std::unique_ptr<kernels::Buffer> host_counts_;

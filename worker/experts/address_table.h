@@ -37,18 +37,18 @@ class AddressTable {
 
  private:
   AddressTable(std::unique_ptr<kernels::Buffer> device_table,
-               std::unique_ptr<kernels::Buffer> host_mirror, uint32_t num_experts,
-               size_t num_entries)
+               std::unique_ptr<kernels::Buffer> host_mirror, uint32_t num_moe_layers,
+               uint32_t num_experts)
       : device_table_(std::move(device_table)),
         host_mirror_(std::move(host_mirror)),
-        num_experts_(num_experts),
-        num_entries_(num_entries) {}
+        num_moe_layers_(num_moe_layers),
+        num_experts_(num_experts) {}
   size_t EntryIndex(uint32_t moe_layer, ExpertId expert) const;
 
   const std::unique_ptr<kernels::Buffer> device_table_;
   const std::unique_ptr<kernels::Buffer> host_mirror_;
+  const uint32_t num_moe_layers_;
   const uint32_t num_experts_;
-  const size_t num_entries_;
 };
 
 }  // namespace spearfish::worker

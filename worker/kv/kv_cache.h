@@ -25,6 +25,10 @@ struct KvGeometry {
 
   // Bytes that one block takes: k and v, over all layers.
   uint64_t BlockBytes() const;
+  // Bytes that a cache of so many blocks takes: each layer's k and v begin aligned.
+  uint64_t CacheBytes(uint32_t num_blocks) const;
+  // The most blocks that fit; 0 when not even one does.
+  uint32_t BlocksThatFit(uint64_t bytes) const;
 };
 
 // Owns one allocation: for each layer k, then v, both [num_blocks, num_kv_heads, block_tokens,
