@@ -1,0 +1,314 @@
+#include "server/gateway_server.h"
+
+#include <gmock/gmock.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "tests/unit/server/fake_worker.h"
+
+namespace spearfish::server {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::chrono::seconds kPatience{20};
+
+std::vector<uint32_t> Tokens(const std::vector<v1::GenerateStreamResponse>& messages) {
+  std::vector<uint32_t> tokens;
+  for (const auto& message : messages) {
+    for (const uint32_t id : message.delta().token_ids()) tokens.push_back(id);
+  }
+  return tokens;
+}
+
+// A gateway before one or more fake workers, and a client of it.
+class GatewayServerTest : public ::testing::Test {
+ protected:
+  void Start(const std::vector<const FakeWorker*>& workers) {
+    GatewayOptions options;
+    options.listen = "127.0.0.1:0";
+    options.poll_interval = absl::Milliseconds(20);
+    for (const FakeWorker* worker : workers) options.workers.push_back(worker->address());
+    StartWith(options);
+  }
+
+  void StartWith(const GatewayOptions& options) {
+    auto gateway = GatewayServer::Create(options);
+    ASSERT_TRUE(gateway.ok()) << gateway.status();
+    gateway_ = *std::move(gateway);
+    channel_ = grpc::CreateChannel(gateway_->address(), grpc::InsecureChannelCredentials());
+    inference_ = v1::InferenceService::NewStub(channel_);
+    control_ = v1::ControlService::NewStub(channel_);
+  }
+
+  int NumReady() {
+    grpc::ClientContext context;
+    v1::GetLoadsResponse response;
+    EXPECT_TRUE(control_->GetLoads(&context, v1::GetLoadsRequest(), &response).ok());
+    int ready = 0;
+    for (const v1::WorkerLoad& load : response.workers()) ready += load.ready() ? 1 : 0;
+    return ready;
+  }
+
+  void AwaitReady(int workers) {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (NumReady() != workers && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    ASSERT_EQ(NumReady(), workers);
+  }
+
+  grpc::Status Stream(std::vector<v1::GenerateStreamResponse>& messages) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    v1::GenerateStreamRequest request;
+    request.mutable_token_ids()->add_ids(1);
+    const auto reader = inference_->GenerateStream(&context, request);
+    v1::GenerateStreamResponse message;
+    while (reader->Read(&message)) messages.push_back(message);
+    return reader->Finish();
+  }
+
+  std::unique_ptr<GatewayServer> gateway_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::InferenceService::Stub> inference_;
+  std::unique_ptr<v1::ControlService::Stub> control_;
+};
+
+TEST_F(GatewayServerTest, ForwardsAStreamAndNamesTheWorker) {
+  FakeWorker worker;
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  ASSERT_TRUE(Stream(messages).ok());
+  ASSERT_EQ(messages.size(), 5u);
+  EXPECT_EQ(messages[0].prompt_info().routed_worker(), worker.address());
+  EXPECT_FALSE(messages[0].prompt_info().request_id().empty());
+  EXPECT_THAT(Tokens(messages), ElementsAre(10, 11, 12));
+  EXPECT_EQ(messages[4].finish().finish_reason(), v1::FINISH_REASON_LENGTH);
+}
+
+TEST_F(GatewayServerTest, IsUnavailableWithoutAReadyWorker) {
+  FakeWorker worker;
+  worker.ready = false;
+  Start({&worker});
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("no worker is ready: 1 known"));
+  EXPECT_EQ(worker.calls, 0);
+}
+
+TEST_F(GatewayServerTest, SpreadsRequestsOverIdleWorkers) {
+  FakeWorker first;
+  FakeWorker second;
+  Start({&first, &second});
+  AwaitReady(2);
+  std::set<std::string> routed;
+  for (int i = 0; i < 2; ++i) {
+    std::vector<v1::GenerateStreamResponse> messages;
+    ASSERT_TRUE(Stream(messages).ok());
+    routed.insert(messages[0].prompt_info().routed_worker());
+  }
+  EXPECT_EQ(routed.size(), 2u);
+}
+
+TEST_F(GatewayServerTest, PrefersTheLessLoadedWorker) {
+  FakeWorker busy;
+  FakeWorker idle;
+  busy.running = 7;
+  Start({&busy, &idle});
+  AwaitReady(2);
+  for (int i = 0; i < 4; ++i) {
+    std::vector<v1::GenerateStreamResponse> messages;
+    ASSERT_TRUE(Stream(messages).ok());
+    EXPECT_EQ(messages[0].prompt_info().routed_worker(), idle.address());
+  }
+}
+
+TEST_F(GatewayServerTest, TriesAnotherWorkerBeforeTheFirstMessage) {
+  FakeWorker failing;
+  FakeWorker healthy;
+  failing.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "loading");
+  failing.fail_after_messages = 0;
+  healthy.running = 5;  // so that the failing one is tried first
+  Start({&failing, &healthy});
+  AwaitReady(2);
+  std::vector<v1::GenerateStreamResponse> messages;
+  ASSERT_TRUE(Stream(messages).ok());
+  EXPECT_EQ(failing.calls, 1);
+  EXPECT_THAT(Tokens(messages), ElementsAre(10, 11, 12));
+}
+
+TEST_F(GatewayServerTest, DoesNotRetryWhatTheWorkerRefused) {
+  FakeWorker refusing;
+  FakeWorker other;
+  refusing.failure = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "empty prompt");
+  refusing.fail_after_messages = 0;
+  other.running = 5;
+  Start({&refusing, &other});
+  AwaitReady(2);
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(), "empty prompt");
+  EXPECT_EQ(other.calls, 0);
+}
+
+TEST_F(GatewayServerTest, SaysWorkerLostWithTheTokensDelivered) {
+  FakeWorker worker;
+  worker.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  worker.fail_after_messages = 3;
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(status.error_details()));
+  google::rpc::ErrorInfo info;
+  ASSERT_EQ(details.details_size(), 1);
+  ASSERT_TRUE(details.details(0).UnpackTo(&info));
+  EXPECT_EQ(info.reason(), "WORKER_LOST");
+  EXPECT_EQ(info.metadata().at("tokens_delivered"), "2");
+}
+
+TEST_F(GatewayServerTest, PassesACancelOnToTheWorker) {
+  FakeWorker worker;
+  worker.hang = true;
+  Start({&worker});
+  AwaitReady(1);
+  grpc::ClientContext context;
+  v1::GenerateStreamRequest request;
+  request.mutable_token_ids()->add_ids(1);
+  const auto reader = inference_->GenerateStream(&context, request);
+  v1::GenerateStreamResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+  context.TryCancel();
+  while (reader->Read(&message)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::CANCELLED);
+  EXPECT_TRUE(worker.cancelled.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+}
+
+TEST_F(GatewayServerTest, PassesTheDeadlineOn) {
+  FakeWorker worker;
+  worker.hang = true;
+  Start({&worker});
+  AwaitReady(1);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  v1::GenerateRequest request;
+  v1::GenerateResponse response;
+  EXPECT_EQ(inference_->Generate(&context, request, &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(worker.cancelled.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+}
+
+TEST_F(GatewayServerTest, UnaryKeepsTheClientsIdAndThePushback) {
+  FakeWorker worker;
+  Start({&worker});
+  AwaitReady(1);
+  v1::GenerateRequest request;
+  request.set_request_id("mine");
+  v1::GenerateResponse response;
+  {
+    grpc::ClientContext context;
+    ASSERT_TRUE(inference_->Generate(&context, request, &response).ok());
+  }
+  EXPECT_EQ(worker.last_request_id, "mine");
+  EXPECT_EQ(response.prompt_info().routed_worker(), worker.address());
+  worker.failure = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
+  worker.fail_after_messages = 0;
+  grpc::ClientContext context;
+  const grpc::Status status = inference_->Generate(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto pushback = trailers.find("grpc-retry-pushback-ms");
+  ASSERT_NE(pushback, trailers.end());
+  EXPECT_EQ(std::string(pushback->second.data(), pushback->second.size()), "250");
+}
+
+TEST_F(GatewayServerTest, AsksEveryWorkerToAbortAndForCacheStats) {
+  FakeWorker first;
+  FakeWorker second;
+  second.last_request_id = "b";
+  Start({&first, &second});
+  AwaitReady(2);
+  v1::AbortRequest request;
+  request.add_request_ids("a");
+  request.add_request_ids("b");
+  v1::AbortResponse aborted;
+  {
+    grpc::ClientContext context;
+    ASSERT_TRUE(control_->Abort(&context, request, &aborted).ok());
+  }
+  EXPECT_THAT(aborted.aborted_request_ids(), ElementsAre("b"));
+  grpc::ClientContext context;
+  v1::GetExpertCacheStatsResponse stats;
+  ASSERT_TRUE(
+      control_->GetExpertCacheStats(&context, v1::GetExpertCacheStatsRequest(), &stats).ok());
+  ASSERT_EQ(stats.workers_size(), 2);
+  EXPECT_EQ(stats.workers(0).address(), first.address());
+  EXPECT_EQ(stats.workers(1).address(), second.address());
+}
+
+TEST_F(GatewayServerTest, NoticesAWorkerThatIsNotReadyAnyMore) {
+  FakeWorker worker;
+  Start({&worker});
+  AwaitReady(1);
+  worker.ready = false;
+  AwaitReady(0);
+}
+
+TEST_F(GatewayServerTest, RefusesWhenDraining) {
+  FakeWorker worker;
+  Start({&worker});
+  AwaitReady(1);
+  v1::DrainResponse drained;
+  grpc::ClientContext context;
+  ASSERT_TRUE(control_->Drain(&context, v1::DrainRequest(), &drained).ok());
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("draining"));
+}
+
+TEST_F(GatewayServerTest, UnknownMethodIsUnimplemented) {
+  FakeWorker worker;
+  Start({&worker});
+  grpc::TemplatedGenericStub<v1::AbortRequest, v1::AbortResponse> generic(channel_);
+  grpc::ClientContext context;
+  v1::AbortRequest request;
+  v1::AbortResponse response;
+  absl::Notification done;
+  grpc::Status status;
+  generic.UnaryCall(&context, "/spearfish.v1.InferenceService/Nothing", {}, &request, &response,
+                    [&](const grpc::Status& result) {
+                      status = result;
+                      done.Notify();
+                    });
+  ASSERT_TRUE(done.WaitForNotificationWithTimeout(absl::FromChrono(kPatience)));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST(GatewayOptionsTest, NamesTheFlag) {
+  EXPECT_THAT(GatewayOptions().Validate().message(), HasSubstr("--workers"));
+  EXPECT_THAT(GatewayServer::Create({.workers = {"a", "a"}}).status().message(),
+              HasSubstr("repeated worker address: 'a'"));
+}
+
+}  // namespace
+}  // namespace spearfish::server
