@@ -29,6 +29,7 @@ Float16 ToFloat16(float value) {
   const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
   const float magnitude = std::fabs(value);
   if (std::isnan(value)) return Float16{static_cast<uint16_t>(sign | 0x7e00)};
+  if (magnitude == 0.0f) return Float16{sign};
   if (magnitude >= 65520.0f) return Float16{static_cast<uint16_t>(sign | kHalfInfinity)};
   int exponent = 0;  // magnitude = m * 2^exponent, m in [0.5, 1)
   std::frexp(magnitude, &exponent);

@@ -13,10 +13,10 @@
 namespace spearfish::tests {
 
 struct NamedTensor {
-  std::string name;
+  std::string name = {};
   DType dtype = DType::kF32;
-  std::vector<int64_t> shape;
-  std::string bytes;  // row-major, little-endian
+  std::vector<int64_t> shape = {};
+  std::string bytes = {};  // row-major, little-endian
 };
 
 // Round to nearest, ties to even; overflow gives infinity.

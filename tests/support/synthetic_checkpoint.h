@@ -33,7 +33,7 @@ struct SyntheticOptions {
   uint32_t num_experts_per_token = 2;
   uint32_t moe_intermediate_size = 128;
   uint32_t intermediate_size = 256;  // of dense layers
-  std::vector<uint32_t> mlp_only_layers;
+  std::vector<uint32_t> mlp_only_layers = {};
   uint32_t decoder_sparse_step = 1;
   bool norm_topk_prob = true;
   bool attention_bias = false;
@@ -46,9 +46,10 @@ struct SyntheticOptions {
   ExpertStorage experts = ExpertStorage::kSeparate;
   ConfigSpelling spelling = ConfigSpelling::kNew;
   WeightPrefix prefix = WeightPrefix::kNone;
-  uint32_t num_shards = 1;     // above 1: model-00001-of-0000N.safetensors and an index
-  std::string tokenizer_from;  // a folder to copy tokenizer.json, tokenizer_config.json and
-                               // chat_template.jinja from; empty: none is written
+  uint32_t num_shards = 1;  // above 1: model-00001-of-0000N.safetensors and an index
+  // A folder to copy tokenizer.json, tokenizer_config.json and chat_template.jinja from; empty:
+  // none is written.
+  std::string tokenizer_from = {};
 };
 
 // A checkpoint in memory, so a test can break it before it is written.
