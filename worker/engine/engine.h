@@ -3,26 +3,36 @@
 #define WORKER_ENGINE_ENGINE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/tokenizer/tokenizer.h"
 #include "worker/engine/request.h"
 #include "worker/model/model.h"
 
-#include "absl/strings/string_view.h"
-
 namespace spearfish::worker {
 
+// Who reads the experts that are not in a slot: decides whether a miss counts as cpu_bytes or as
+// link_bytes.
+enum class MissReader { kCpu, kLink };
+
+// Create also keeps within the model's own step limits, should those be lower.
 struct EngineOptions {
   uint32_t max_num_seqs = 64;               // sequences that run at once
   uint32_t max_num_waiting = 4096;          // sequences that wait; more is ResourceExhausted
   uint32_t max_num_batched_tokens = 512;    // of one step: decode tokens first, then prefill chunks
   uint32_t max_prefill_chunk_tokens = 256;  // of one sequence in one step
+  MissReader miss_reader = MissReader::kCpu;
+  // Of deadlines and tokens_per_second. Called on the engine thread and by stats().
+  std::function<absl::Time()> clock = [] { return absl::Now(); };
 
+  // InvalidArgument naming the field. A step has to hold one token of every running sequence, so
+  // max_num_batched_tokens >= max_num_seqs.
   absl::Status Validate() const;
 };
 
@@ -50,7 +60,8 @@ class Engine {
   virtual ~Engine() = default;  // fails what is live with Unavailable, then joins
 
   // Checks the request against the model (InvalidArgument naming field, value and bound: empty
-  // prompt, id >= vocabulary, prompt longer than the model, parameters out of range),
+  // prompt, id >= vocabulary, prompt that leaves no room for a token, parameters out of range; see
+  // validate_request.h),
   // AlreadyExists for a live request_id, ResourceExhausted when the queue is full, Unavailable when
   // draining. After OK the sink hears of the request until its end.
   virtual absl::Status Submit(GenerationRequest request, EventSink sink) = 0;

@@ -30,8 +30,10 @@ struct SamplingParams {
 };
 
 struct StoppingParams {
-  uint32_t max_tokens = 0;  // 0 = up to the model's length
-  uint32_t min_tokens = 0;  // stop ids, stop strings and end-of-sequence are ignored before
+  uint32_t max_tokens = 0;  // 0, or more than there is room for = up to the model's length
+  // Stop ids and end-of-sequence ids are banned before so many tokens are generated, and a stop
+  // string that ends before is text like any other.
+  uint32_t min_tokens = 0;
   std::vector<TokenId> stop_token_ids;
   std::vector<std::string> stop_strings;
   bool ignore_eos = false;
@@ -67,7 +69,8 @@ struct PositionLogprobs {
   std::vector<TokenLogprob> top;
 };
 
-// First event of a request, when its prompt has been computed.
+// First event of a request, once, when its prompt has been computed; does not come when the request
+// ends before that.
 struct PromptDone {
   uint32_t num_prompt_tokens = 0;
   uint32_t num_cached_tokens = 0;
