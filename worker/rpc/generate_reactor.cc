@@ -1,0 +1,59 @@
+#include "worker/rpc/generate_reactor.h"
+
+#include <utility>
+#include <variant>
+
+#include "worker/rpc/event_conversion.h"
+#include "worker/rpc/status_codes.h"
+
+namespace spearfish::worker {
+
+std::shared_ptr<GenerateReactor> GenerateReactor::Create(grpc::CallbackServerContext& context,
+                                                         v1::GenerateResponse& response) {
+  std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, response));
+  reactor->self_ = reactor;
+  return reactor;
+}
+
+void GenerateReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
+  absl::Status status = admitted.status();
+  if (status.ok()) {
+    request_id_ = admitted->request.request_id;
+    for (uint32_t i = 0; i < admitted->request.num_sequences; ++i) {
+      response_.add_sequences()->mutable_output()->set_index(i);
+    }
+    status = link_.Submit(
+        admitted->engine, std::move(admitted->request),
+        [self = shared_from_this()](EngineEvent event) { self->OnEvent(std::move(event)); });
+  }
+  if (!status.ok()) Finish(FinalStatus(status, context_));
+}
+
+void GenerateReactor::OnEvent(EngineEvent event) {
+  const bool last = link_.Observe(event);
+  absl::Status status;
+  if (const auto* failed = std::get_if<RequestFailed>(&event)) {
+    status = failed->status;
+  } else {
+    Collect(std::move(event));
+  }
+  if (last) Finish(FinalStatus(status, context_));
+}
+
+void GenerateReactor::Collect(EngineEvent event) {
+  if (auto* delta = std::get_if<TokensDelta>(&event)) {
+    v1::SequenceOutput& sequence = *response_.mutable_sequences(static_cast<int>(delta->index));
+    MergeDelta(ToProto(std::move(*delta)), *sequence.mutable_output());
+  } else if (const auto* prompt = std::get_if<PromptDone>(&event)) {
+    *response_.mutable_prompt_info() = ToProto(*prompt, request_id_);
+  } else if (const auto* finished = std::get_if<SequenceFinished>(&event)) {
+    *response_.mutable_sequences(static_cast<int>(finished->index))->mutable_finish() =
+        ToProto(*finished);
+  }
+}
+
+void GenerateReactor::OnDone() {
+  const std::shared_ptr<GenerateReactor> last_use = std::move(self_);
+}
+
+}  // namespace spearfish::worker

@@ -1,0 +1,53 @@
+// One Generate call: collects the engine's events and answers once.
+#ifndef WORKER_RPC_GENERATE_REACTOR_H_
+#define WORKER_RPC_GENERATE_REACTOR_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "spearfish/v1/inference.pb.h"
+#include "worker/rpc/admitted_request.h"
+#include "worker/rpc/engine_link.h"
+
+namespace spearfish::worker {
+
+// Only Start and then the engine's thread touch the response, so it needs no lock. A cancelled
+// call ends when the engine has let the request go.
+//
+// Lifetime: shared between gRPC (`self_`, from Create to OnDone) and the engine's sink, because the
+// event that ends the call may still be in OnEvent when gRPC is done with it on another thread.
+class GenerateReactor final : public grpc::ServerUnaryReactor,
+                              public std::enable_shared_from_this<GenerateReactor> {
+ public:
+  // Both are valid until OnDone.
+  static std::shared_ptr<GenerateReactor> Create(grpc::CallbackServerContext& context,
+                                                 v1::GenerateResponse& response);
+
+  // Once, from any thread. An error ends the call with it.
+  void Start(absl::StatusOr<AdmittedRequest> admitted);
+
+  void OnCancel() override { link_.Cancel(); }
+  void OnDone() override;
+
+ private:
+  GenerateReactor(grpc::CallbackServerContext& context, v1::GenerateResponse& response)
+      : context_(context), response_(response) {}
+
+  void OnEvent(EngineEvent event);
+  void Collect(EngineEvent event);
+
+  grpc::CallbackServerContext& context_;
+  v1::GenerateResponse& response_;
+  std::shared_ptr<GenerateReactor> self_;
+  EngineLink link_;
+  std::string request_id_;  // written before the engine gets the sink
+};
+
+}  // namespace spearfish::worker
+
+#endif  // WORKER_RPC_GENERATE_REACTOR_H_

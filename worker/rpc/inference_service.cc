@@ -1,0 +1,129 @@
+#include "worker/rpc/inference_service.h"
+
+#include <chrono>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/status_macros.h"
+#include "worker/rpc/admitted_request.h"
+#include "worker/rpc/generate_reactor.h"
+#include "worker/rpc/generate_stream_reactor.h"
+#include "worker/rpc/request_conversion.h"
+#include "worker/rpc/status_codes.h"
+
+namespace spearfish::worker {
+namespace {
+
+// About a millisecond of byte-level BPE.
+constexpr size_t kMaxInlineTextBytes = 8192;
+
+absl::Time Deadline(const grpc::CallbackServerContext& context) {
+  const std::chrono::system_clock::time_point deadline = context.deadline();
+  return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
+                                                                  : absl::FromChrono(deadline);
+}
+
+uint64_t Random64() {
+  std::random_device device;
+  return (uint64_t{device()} << 32) | device();
+}
+
+template <typename Request>
+absl::StatusOr<AdmittedRequest> Admit(const ServingState& state,
+                                      const grpc::CallbackServerContext& context,
+                                      const Request& request) {
+  SF_ASSIGN_OR_RETURN(const LoadedModel* const model, state.Admitting());
+  if (context.IsCancelled()) return absl::CancelledError("cancelled before it was read");
+  const RequestContext against{.served_name = model->served_name,
+                               .vocab_size = model->config.vocab_size,
+                               .max_model_len = model->max_model_len,
+                               .defaults = model->defaults,
+                               .tokenizer = model->tokenizer};
+  const RequestEntropy entropy{.request_id = Random64(), .seed = Random64()};
+  SF_ASSIGN_OR_RETURN(GenerationRequest converted, ToGenerationRequest(request, against, entropy));
+  converted.deadline = Deadline(context);
+  return AdmittedRequest{.engine = model->engine, .request = std::move(converted)};
+}
+
+absl::Status TokenizeText(const ServingState& state, const v1::TokenizeRequest& request,
+                          v1::TokenizeResponse& response) {
+  SF_ASSIGN_OR_RETURN(const LoadedModel* const model, state.Loaded());
+  SF_RETURN_IF_ERROR(CheckModelName(request.model(), model->served_name));
+  const auto special = request.special_as_text() ? Tokenizer::SpecialTokens::kAsText
+                                                 : Tokenizer::SpecialTokens::kParse;
+  SF_ASSIGN_OR_RETURN(const std::vector<TokenId> ids,
+                      model->tokenizer.Encode(request.text(), special));
+  response.mutable_token_ids()->Add(ids.begin(), ids.end());
+  return absl::OkStatus();
+}
+
+absl::Status DetokenizeIds(const ServingState& state, const v1::DetokenizeRequest& request,
+                           v1::DetokenizeResponse& response) {
+  SF_ASSIGN_OR_RETURN(const LoadedModel* const model, state.Loaded());
+  SF_RETURN_IF_ERROR(CheckModelName(request.model(), model->served_name));
+  const auto special = request.skip_special_tokens() ? Tokenizer::SpecialTokens::kParse
+                                                     : Tokenizer::SpecialTokens::kAsText;
+  absl::StatusOr<std::string> text = model->tokenizer.Decode(
+      {request.token_ids().data(), static_cast<size_t>(request.token_ids_size())}, special);
+  // The client named the id, so it is the client's mistake, as everywhere else.
+  if (absl::IsOutOfRange(text.status())) {
+    return absl::InvalidArgumentError(text.status().message());
+  }
+  SF_RETURN_IF_ERROR(text.status());
+  response.set_text(*std::move(text));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void InferenceService::RunTokenizing(size_t text_bytes, std::function<void()> work) {
+  if (text_bytes > kMaxInlineTextBytes) {
+    tasks_.Post(std::move(work));
+  } else {
+    work();
+  }
+}
+
+grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext* context,
+                                                     const v1::GenerateRequest* request,
+                                                     v1::GenerateResponse* response) {
+  const auto reactor = GenerateReactor::Create(*context, *response);
+  RunTokenizing(request->text().size(), [this, context, request, reactor] {
+    reactor->Start(Admit(state_, *context, *request));
+  });
+  return reactor.get();
+}
+
+grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
+    grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
+  const auto reactor = GenerateStreamReactor::Create(*context);
+  RunTokenizing(request->text().size(), [this, context, request, reactor] {
+    reactor->Start(Admit(state_, *context, *request));
+  });
+  return reactor.get();
+}
+
+grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
+                                                     const v1::TokenizeRequest* request,
+                                                     v1::TokenizeResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  RunTokenizing(request->text().size(), [this, context, request, response, reactor] {
+    reactor->Finish(FinalStatus(TokenizeText(state_, *request, *response), *context));
+  });
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
+                                                       const v1::DetokenizeRequest* request,
+                                                       v1::DetokenizeResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(FinalStatus(DetokenizeIds(state_, *request, *response), *context));
+  return reactor;
+}
+
+}  // namespace spearfish::worker

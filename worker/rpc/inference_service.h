@@ -1,0 +1,42 @@
+// spearfish.v1.InferenceService on one worker.
+#ifndef WORKER_RPC_INFERENCE_SERVICE_H_
+#define WORKER_RPC_INFERENCE_SERVICE_H_
+
+#include <cstddef>
+#include <functional>
+
+#include "spearfish/v1/inference.grpc.pb.h"
+#include "worker/rpc/serving_state.h"
+#include "worker/rpc/task_thread.h"
+
+namespace spearfish::worker {
+
+// Methods run on gRPC's threads and never block; texts too long to tokenise there go to the task
+// thread. Both references must outlive the server.
+class InferenceService final : public v1::InferenceService::CallbackService {
+ public:
+  InferenceService(const ServingState& state, TaskThread& tasks) : state_(state), tasks_(tasks) {}
+
+  grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
+                                     const v1::GenerateRequest* request,
+                                     v1::GenerateResponse* response) override;
+  grpc::ServerWriteReactor<v1::GenerateStreamResponse>* GenerateStream(
+      grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) override;
+  grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
+                                     const v1::TokenizeRequest* request,
+                                     v1::TokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* Detokenize(grpc::CallbackServerContext* context,
+                                       const v1::DetokenizeRequest* request,
+                                       v1::DetokenizeResponse* response) override;
+
+ private:
+  // Here, or on the task thread when `text_bytes` take long to tokenise.
+  void RunTokenizing(size_t text_bytes, std::function<void()> work);
+
+  const ServingState& state_;
+  TaskThread& tasks_;
+};
+
+}  // namespace spearfish::worker
+
+#endif  // WORKER_RPC_INFERENCE_SERVICE_H_

@@ -1,0 +1,44 @@
+// The worker's gRPC server: its services, health, reflection and transport settings.
+#ifndef WORKER_RPC_RPC_SERVER_H_
+#define WORKER_RPC_RPC_SERVER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "worker/rpc/serving_state.h"
+
+namespace spearfish::worker {
+
+struct RpcServerOptions {
+  std::string listen = "127.0.0.1:50061";    // unix:PATH or HOST:PORT; port 0 picks a free one
+  int max_receive_message_bytes = 64 << 20;  // a prompt of ten million ids still fits
+  int max_concurrent_streams = 10000;        // of one connection
+  absl::Duration min_ping_interval = absl::Seconds(10);  // pings without calls are welcome
+
+  absl::Status Validate() const;
+};
+
+// Listens from Create on, so that health answers while the model is loading. Create, Shutdown and
+// the destructor belong to one thread; `state` must outlive it, and so must everything that the
+// state's LoadedModel refers to.
+class RpcServer {
+ public:
+  // InvalidArgument for a bad address, AlreadyExists or Unavailable when it can't be bound.
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Create(const RpcServerOptions& options,
+                                                           ServingState& state);
+  virtual ~RpcServer() = default;  // shuts down without grace
+
+  // Where it listens, with the port that was bound.
+  virtual const std::string& address() const = 0;
+
+  // Refuses new calls, gives live ones `grace` to end, then cancels them; returns when none is
+  // left. Idempotent.
+  virtual void Shutdown(absl::Duration grace) = 0;
+};
+
+}  // namespace spearfish::worker
+
+#endif  // WORKER_RPC_RPC_SERVER_H_

@@ -1,0 +1,62 @@
+#include "worker/rpc/serving_state.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+
+namespace spearfish::worker {
+
+ServingState::ServingState(std::string device)
+    : device_(std::move(device)), started_(absl::Now()) {}
+
+void ServingState::SetListening(std::string address, HealthListener listener) {
+  const absl::MutexLock lock(&mutex_);
+  address_ = std::move(address);
+  health_ = std::move(listener);
+  TellHealth();
+}
+
+void ServingState::StopListening() {
+  const absl::MutexLock lock(&mutex_);
+  health_ = nullptr;
+}
+
+void ServingState::SetLoaded(const LoadedModel& model) {
+  const absl::MutexLock lock(&mutex_);
+  if (draining()) model.engine.Drain();
+  loaded_.store(&model, std::memory_order_release);
+  TellHealth();
+}
+
+void ServingState::Drain() {
+  const absl::MutexLock lock(&mutex_);
+  draining_.store(true, std::memory_order_release);
+  if (const LoadedModel* model = loaded()) model->engine.Drain();
+  TellHealth();
+}
+
+absl::StatusOr<const LoadedModel*> ServingState::Loaded() const {
+  const LoadedModel* model = loaded();
+  if (model == nullptr) {
+    return absl::UnavailableError("model is loading; retry when the health service says SERVING");
+  }
+  return model;
+}
+
+absl::StatusOr<const LoadedModel*> ServingState::Admitting() const {
+  if (draining()) {
+    return absl::UnavailableError("worker is draining and admits nothing; use another worker");
+  }
+  return Loaded();
+}
+
+std::string ServingState::address() const {
+  const absl::MutexLock lock(&mutex_);
+  return address_;
+}
+
+void ServingState::TellHealth() {
+  if (health_) health_(serving());
+}
+
+}  // namespace spearfish::worker

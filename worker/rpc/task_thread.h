@@ -1,0 +1,39 @@
+// Runs what would hold up a thread of gRPC's: long tokenisations, reads of /proc.
+#ifndef WORKER_RPC_TASK_THREAD_H_
+#define WORKER_RPC_TASK_THREAD_H_
+
+#include <deque>
+#include <functional>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace spearfish::worker {
+
+// Owns one thread; tasks run on it one at a time in the order they came. Post may be called from
+// any thread. Destruction runs what is queued first.
+class TaskThread {
+ public:
+  TaskThread();
+  ~TaskThread();
+  TaskThread(const TaskThread&) = delete;
+  TaskThread& operator=(const TaskThread&) = delete;
+
+  void Post(std::function<void()> task);
+
+ private:
+  void Run();
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || !tasks_.empty();
+  }
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<std::function<void()>> tasks_ ABSL_GUARDED_BY(mutex_);
+  std::thread thread_;
+};
+
+}  // namespace spearfish::worker
+
+#endif  // WORKER_RPC_TASK_THREAD_H_
