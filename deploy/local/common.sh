@@ -43,13 +43,14 @@ install_packages() {
     >/dev/null || fail "apt-get install failed; its messages are above"
 }
 
-# configure_and_build PRESET [TARGET...]
+# configure_and_build PRESET with_tests|without_tests [TARGET...]
 configure_and_build() {
-  local preset=$1
-  shift
+  local preset=$1 tests=OFF
+  [ "$2" = with_tests ] && tests=ON
+  shift 2
   local log="$root/build/$preset.configure.log"
   mkdir -p "$root/build"
-  (cd "$root" && cmake --preset "$preset" >"$log" 2>&1) ||
+  (cd "$root" && cmake --preset "$preset" -DSPEARFISH_TESTS=$tests >"$log" 2>&1) ||
     { cat "$log" >&2; fail "cmake --preset $preset failed; its messages are above"; }
   (cd "$root" && cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"}) ||
     fail "the $preset build failed; its messages are above"
