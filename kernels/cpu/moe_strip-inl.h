@@ -103,6 +103,19 @@ HWY_INLINE hn::Vec<hn::Repartition<T, DI32>> SpreadInputs(const T* p, uint32_t h
   return hn::BitCast(d, hn::TableLookupBytes(hn::BitCast(DU8(), hn::LoadDup128(d, p)), control));
 }
 
+// Hardware prefetchers stop at the end of a 4 KiB page; reading on into the second-level cache two
+// pages ahead is worth 15 to 20 % at batch 1 (tests/bench/RESULTS.md). Addresses past the record
+// are harmless.
+inline constexpr uint32_t kPrefetchWords = 8192 / sizeof(uint32_t);
+
+HWY_INLINE void PrefetchLines(const uint32_t* from, uint32_t num_words) {
+  constexpr uint32_t kCacheLineWords = 16;
+#pragma GCC unroll 16
+  for (uint32_t i = 0; i < num_words; i += kCacheLineWords) {
+    __builtin_prefetch(from + i, /*rw=*/0, /*locality=*/2);
+  }
+}
+
 // One group of inputs, kCount lines from `line` on, the lanes [lane, lane + vector): integer sums
 // over the group, then sums[row][line][half] += float(integer) * weight scale * input scale.
 // sums is [kRows][kLines][kHalves][kLineLanes].
@@ -179,6 +192,7 @@ HWY_INLINE void AccumulateGroup(const TileColumn& column, uint32_t group, uint32
         }
       }
     }
+    if (lane == 0) PrefetchLines(words + kPrefetchWords, kCount * Format::kLineWords);
     words += Format::kWords;
     input += kTileInputs;
   }
