@@ -199,15 +199,6 @@ Json TextConfig(const SyntheticOptions& options) {
   return config;
 }
 
-Json Config(const SyntheticOptions& options) {
-  Json text = TextConfig(options);
-  if (options.prefix == WeightPrefix::kNone) return text;
-  return {{"architectures", {"WrapperForConditionalGeneration"}},
-          {"model_type", "wrapper"},
-          {"text_config", std::move(text)},
-          {"vision_config", {{"hidden_size", 64}}}};
-}
-
 void WriteShards(const std::vector<NamedTensor>& tensors, uint32_t num_shards,
                  const std::string& folder) {
   if (num_shards <= 1) {
@@ -238,9 +229,18 @@ void CopyTokenizer(const std::string& from, const std::string& to) {
 
 }  // namespace
 
+Json MakeSyntheticConfig(const SyntheticOptions& options) {
+  Json text = TextConfig(options);
+  if (options.prefix == WeightPrefix::kNone) return text;
+  return {{"architectures", {"WrapperForConditionalGeneration"}},
+          {"model_type", "wrapper"},
+          {"text_config", std::move(text)},
+          {"vision_config", {{"hidden_size", 64}}}};
+}
+
 SyntheticCheckpoint MakeSyntheticCheckpoint(const SyntheticOptions& options) {
   SyntheticCheckpoint checkpoint;
-  checkpoint.config = Config(options);
+  checkpoint.config = MakeSyntheticConfig(options);
   checkpoint.generation_config = {{"_from_model_config", true},
                                   {"eos_token_id", EosJson(options.eos_token_ids)}};
   checkpoint.tensors = WeightMaker(options).Make();

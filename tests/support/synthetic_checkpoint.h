@@ -59,6 +59,9 @@ struct SyntheticCheckpoint {
   std::vector<NamedTensor> tensors;  // by the names that the files will hold
 };
 
+// config.json alone.
+nlohmann::json MakeSyntheticConfig(const SyntheticOptions& options);
+
 // The weights depend on seed, shapes and dtype alone: fused or separate, any prefix and any
 // sharding hold the same values. Matrices are normal with variance 1 / inputs, norms close to 1.
 SyntheticCheckpoint MakeSyntheticCheckpoint(const SyntheticOptions& options);

@@ -23,7 +23,7 @@ struct Refusal {
   const char* message;
 };
 
-Json GoodConfig() { return tests::MakeSyntheticCheckpoint({}).config; }
+Json GoodConfig() { return tests::MakeSyntheticConfig({}); }
 
 absl::Status StatusWith(const char* key, const Json& value) {
   Json json = GoodConfig();
@@ -72,8 +72,7 @@ TEST(ModelConfigRefusal, UnservedFeaturesAreNamed) {
 }
 
 TEST(ModelConfigRefusal, QuantizationOfAWrapperIsSeen) {
-  Json json =
-      tests::MakeSyntheticCheckpoint({.prefix = tests::WeightPrefix::kLanguageModel}).config;
+  Json json = tests::MakeSyntheticConfig({.prefix = tests::WeightPrefix::kLanguageModel});
   json["quantization_config"] = {{"quant_method", "gptq"}};
   EXPECT_EQ(ParseModelConfig(json.dump()).status().code(), absl::StatusCode::kUnimplemented);
 }

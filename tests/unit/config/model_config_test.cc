@@ -17,9 +17,7 @@ using ::testing::IsEmpty;
 using Json = nlohmann::json;
 using tests::SyntheticOptions;
 
-Json ConfigJson(const SyntheticOptions& options) {
-  return tests::MakeSyntheticCheckpoint(options).config;
-}
+Json ConfigJson(const SyntheticOptions& options) { return tests::MakeSyntheticConfig(options); }
 
 ModelConfig Parsed(const Json& json) {
   const auto config = ParseModelConfig(json.dump());
