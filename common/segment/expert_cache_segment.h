@@ -19,7 +19,7 @@ namespace spearfish {
 
 struct SegmentOptions {
   std::string directory = "/dev/shm";  // where segments and their lock files live (tests: a tmpdir)
-  QuantOptions quant;                  // used when this process is the one that populates
+  QuantOptions quant = {};             // used when this process is the one that populates
   uint32_t num_threads = 0;            // for quantising; 0 = all cores
   double memory_margin = 0.08;         // share of memory the guard leaves free
   absl::Duration timeout = absl::InfiniteDuration();  // of waiting for another populator
