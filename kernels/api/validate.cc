@@ -28,8 +28,7 @@ class Checker {
   }
   Checker& Range(absl::string_view field, uint64_t value, uint64_t least, uint64_t most) {
     if (value >= least && value <= most) return *this;
-    return Fail(field,
-                absl::StrCat(" is ", value, "; must be between ", least, " and ", most));
+    return Fail(field, absl::StrCat(" is ", value, "; must be between ", least, " and ", most));
   }
   Checker& Positive(absl::string_view field, uint64_t value) {
     return Range(field, value, 1, UINT32_MAX);

@@ -89,8 +89,8 @@ HWY_INLINE void AccumulateColumns(const float* p, const ChunkRows& rows, size_t 
   for (size_t h = 0; h < kHeads; ++h) {
     for (size_t c = 0; c < kVectors; ++c) {
       const size_t at = i + c * lanes;
-      sums[h][c] = hn::Mul(LoadUpTo(acc + h * head_dim + at, head_dim - at),
-                           hn::Set(d, factors[h]));
+      sums[h][c] =
+          hn::Mul(LoadUpTo(acc + h * head_dim + at, head_dim - at), hn::Set(d, factors[h]));
     }
   }
   for (size_t j = 0; j < num_keys; ++j) {
@@ -114,8 +114,8 @@ HWY_INLINE void AccumulateColumns(const float* p, const ChunkRows& rows, size_t 
 
 // One query row against one chunk, for kHeads heads of a group.
 template <size_t kHeads>
-HWY_INLINE void AttendHeads(const float* q, size_t head_dim, const ChunkRows& rows,
-                            size_t num_keys, float scale, SoftmaxState state) {
+HWY_INLINE void AttendHeads(const float* q, size_t head_dim, const ChunkRows& rows, size_t num_keys,
+                            float scale, SoftmaxState state) {
   const size_t lanes = hn::Lanes(FloatTag());
   HWY_ALIGN float scores[kHeads * kAttentionChunk];
   ScoreHeads<kHeads>(q, head_dim, rows, num_keys, scale, scores);
@@ -189,8 +189,8 @@ void MergeHead(SoftmaxState state, const SoftmaxState& part, size_t head_dim) {
   const FloatVec maxima = hn::Set(d, max);
   const FloatVec mine = hn::Exp(d, hn::Sub(hn::Set(d, *state.max), maxima));
   const FloatVec theirs = hn::Exp(d, hn::Sub(hn::Set(d, *part.max), maxima));
-  *state.sum = hn::GetLane(hn::MulAdd(hn::Set(d, *part.sum), theirs,
-                                      hn::Mul(hn::Set(d, *state.sum), mine)));
+  *state.sum =
+      hn::GetLane(hn::MulAdd(hn::Set(d, *part.sum), theirs, hn::Mul(hn::Set(d, *state.sum), mine)));
   *state.max = max;
   for (size_t i = 0; i < head_dim; i += hn::Lanes(d)) {
     const size_t count = head_dim - i;
@@ -229,9 +229,7 @@ class AttentionRun {
   explicit AttentionRun(const AttentionArgs& args)
       : args_(args), group_(args.num_heads / args.kv.num_kv_heads) {}
 
-  size_t floats_per_tile() const {
-    return TileStates::NumFloats(group_, args_.kv.head_dim);
-  }
+  size_t floats_per_tile() const { return TileStates::NumFloats(group_, args_.kv.head_dim); }
   TileStates States(float* memory) const { return {memory, group_, args_.kv.head_dim}; }
 
   void Span(const AttentionTile& tile, uint32_t kv_head, uint32_t span, float* memory) const {

@@ -69,12 +69,11 @@ const char* BestTargetName() {
 
 absl::StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(CpuDeviceOptions options) {
   SF_ASSIGN_OR_RETURN(std::unique_ptr<Arena> arena, Arena::Create(options.budget_bytes));
-  DeviceInfo info{
-      .name = std::move(options.name),
-      .description = absl::StrCat(options.num_threads,
-                                  options.num_threads == 1 ? " thread, " : " threads, ",
-                                  BestTargetName()),
-      .budget_bytes = arena->budget_bytes()};
+  DeviceInfo info{.name = std::move(options.name),
+                  .description = absl::StrCat(options.num_threads,
+                                              options.num_threads == 1 ? " thread, " : " threads, ",
+                                              BestTargetName()),
+                  .budget_bytes = arena->budget_bytes()};
   return absl::WrapUnique(new CpuDevice(std::move(info), std::move(arena)));
 }
 
@@ -104,8 +103,8 @@ absl::StatusOr<std::unique_ptr<Stream>> CpuDevice::CreateStream(absl::string_vie
   try {
     return std::make_unique<CpuStream>(name);
   } catch (const std::system_error& error) {  // thread limit reached
-    return absl::ResourceExhaustedError(absl::StrCat("cannot start a stream's thread: ", name,
-                                                     ": ", error.what(),
+    return absl::ResourceExhaustedError(absl::StrCat("cannot start a stream's thread: ", name, ": ",
+                                                     error.what(),
                                                      "; raise the limit on processes"));
   }
 }

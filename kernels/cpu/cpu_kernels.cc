@@ -27,9 +27,9 @@ namespace spearfish::kernels {
 absl::StatusOr<std::unique_ptr<Kernels>> CpuKernels::Create(Device& device,
                                                             CpuKernelsOptions options) {
   if (dynamic_cast<CpuDevice*>(&device) == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "kernels do not fit the device: CPU kernels, device ", device.info().name,
-        "; create them for a CPU device"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("kernels do not fit the device: CPU kernels, device ", device.info().name,
+                     "; create them for a CPU device"));
   }
   const uint32_t num_threads = options.num_threads != 0
                                    ? options.num_threads

@@ -88,8 +88,7 @@ void QkNormRopeAppendRow(const QkNormRopeAppendArgs& args, uint32_t row) {
   const size_t offset = static_cast<size_t>(slot) % kv.block_tokens;
   SF_CHECK(block < kv.num_blocks);
   for (size_t h = 0; h < kv.num_kv_heads; ++h) {
-    const size_t at =
-        ((block * kv.num_kv_heads + h) * kv.block_tokens + offset) * head_dim;
+    const size_t at = ((block * kv.num_kv_heads + h) * kv.block_tokens + offset) * head_dim;
     NormRotate(k + h * head_dim, args.k_norm, args.eps, rotation, head_dim,
                static_cast<float*>(kv.k) + at);
     std::memcpy(static_cast<float*>(kv.v) + at, v + h * head_dim, head_dim * sizeof(float));
@@ -107,9 +106,11 @@ namespace spearfish::kernels {
 HWY_EXPORT(QkNormRopeAppendRow);
 
 void QkNormRopeAppendCpu(const QkNormRopeAppendArgs& args, ThreadPool& pool) {
-  const uint64_t elements = uint64_t{2} * (args.num_heads + args.kv.num_kv_heads) * args.kv.head_dim;
-  ForEachRow(pool, args.num_rows, elements,
-             [&](uint32_t row) { HWY_DYNAMIC_DISPATCH(QkNormRopeAppendRow)(args, row); });
+  const uint64_t elements =
+      uint64_t{2} * (args.num_heads + args.kv.num_kv_heads) * args.kv.head_dim;
+  ForEachRow(pool, args.num_rows, elements, [&](uint32_t row) {
+    HWY_DYNAMIC_DISPATCH(QkNormRopeAppendRow)(args, row);
+  });
 }
 
 }  // namespace spearfish::kernels

@@ -1,4 +1,5 @@
-// QkNormRopeAppend on the CPU device; the contract is QkNormRopeAppendArgs in kernels/api/kernels.h.
+// QkNormRopeAppend on the CPU device; the contract is QkNormRopeAppendArgs in
+// kernels/api/kernels.h.
 #ifndef KERNELS_CPU_QK_NORM_ROPE_APPEND_H_
 #define KERNELS_CPU_QK_NORM_ROPE_APPEND_H_
 

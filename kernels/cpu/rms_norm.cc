@@ -45,8 +45,9 @@ namespace spearfish::kernels {
 HWY_EXPORT(RmsNormRow);
 
 void RmsNormCpu(const RmsNormArgs& args, ThreadPool& pool) {
-  ForEachRow(pool, args.num_rows, args.dim,
-             [&](uint32_t row) { HWY_DYNAMIC_DISPATCH(RmsNormRow)(args, row); });
+  ForEachRow(pool, args.num_rows, args.dim, [&](uint32_t row) {
+    HWY_DYNAMIC_DISPATCH(RmsNormRow)(args, row);
+  });
 }
 
 }  // namespace spearfish::kernels

@@ -64,8 +64,7 @@ void Insert(int32_t expert, float p, uint32_t count, int32_t* ids, float* weight
   weights[at] = p;
 }
 
-void ChooseExperts(const float* p, uint32_t num_experts, uint32_t k, int32_t* ids,
-                   float* weights) {
+void ChooseExperts(const float* p, uint32_t num_experts, uint32_t k, int32_t* ids, float* weights) {
   uint32_t count = 0;
   for (uint32_t e = 0; e < num_experts; ++e) {
     const float value = p[e] >= 0.0f ? p[e] : 0.0f;  // NaN logits must not break the order

@@ -93,10 +93,13 @@ double SumExpOf(const float* x, size_t n, float shift, float temperature) {
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     const auto wide = hn::PromoteTo(d, hn::LoadU(df, x + i));
-    sums = hn::Add(sums, hn::Exp(d, hn::Div(hn::Sub(wide, shifts), temperatures)));
+    const auto exp = hn::Exp(d, hn::Div(hn::Sub(wide, shifts), temperatures));
+    sums = hn::Add(sums, hn::IfThenElseZero(hn::IsFinite(wide), exp));
   }
   double sum = hn::GetLane(hn::SumOfLanes(d, sums));
-  for (; i < n; ++i) sum += std::exp((static_cast<double>(x[i]) - shift) / temperature);
+  for (; i < n; ++i) {
+    if (std::isfinite(x[i])) sum += std::exp((static_cast<double>(x[i]) - shift) / temperature);
+  }
   return sum;
 }
 
@@ -106,8 +109,7 @@ size_t CollectAtLeastIn(const float* x, size_t n, float bound, uint32_t* ids) {
   size_t count = 0;
   for (size_t i = 0; i < n; i += lanes) {
     // Almost every vector of a vocabulary has no candidate.
-    if (i + lanes <= n &&
-        hn::AllFalse(d, hn::Ge(hn::LoadU(d, x + i), hn::Set(d, bound)))) {
+    if (i + lanes <= n && hn::AllFalse(d, hn::Ge(hn::LoadU(d, x + i), hn::Set(d, bound)))) {
       continue;
     }
     for (size_t j = i; j < i + lanes && j < n; ++j) {

@@ -23,7 +23,7 @@ size_t FindAbove(std::span<const float> x, size_t begin, float bound);
 // The number of values larger than `bound`.
 size_t CountAbove(std::span<const float> x, float bound);
 
-// Sum of exp((x[i] - shift) / temperature) in float64; x holds no NaN, nothing above shift.
+// Sum of exp((x[i] - shift) / temperature) in float64 over the finite values, none above shift.
 double SumExp(std::span<const float> x, float shift, float temperature);
 
 // Writes the indices of values >= bound, ascending, and returns how many; ids has x.size() places.

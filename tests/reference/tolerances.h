@@ -12,6 +12,16 @@ inline constexpr double kLinearTolerance = 1e-5;
 // the worst of some ten thousand outputs.
 inline constexpr double kMoeTolerance = 3e-4;
 
+// |actual - expected| <= tolerance * max(1, |expected|), unless said otherwise.
+inline constexpr double kRmsNormTolerance = 1e-6;
+inline constexpr double kSiluMulTolerance = 1e-6;
+inline constexpr double kRopeTolerance = 2e-6;       // angles reduced in float64
+inline constexpr double kAttentionTolerance = 4e-6;  // contexts up to 2000, unit-variance inputs
+inline constexpr double kRouterWeightTolerance = 4e-6;
+// Two experts whose probabilities differ by less may come in either order.
+inline constexpr double kRouterTieTolerance = 1e-6;
+inline constexpr double kLogProbTolerance = 2e-6;
+
 }  // namespace spearfish::reference
 
 #endif  // TESTS_REFERENCE_TOLERANCES_H_
