@@ -21,9 +21,9 @@ inline constexpr uint32_t kMaxLogitBiases = 1024;
 // The next `token_ids` of one sequence; after the step its cache holds context_len tokens, these
 // included. block_table covers at least context_len tokens.
 struct StepSequence {
-  std::span<const TokenId> token_ids;
+  std::span<const TokenId> token_ids = {};
   uint32_t context_len = 0;
-  std::span<const uint32_t> block_table;
+  std::span<const uint32_t> block_table = {};
 };
 
 // A row of the step (rows are the sequences' tokens in order) whose logits are wanted.
@@ -32,17 +32,17 @@ struct StepLogitRow {
   // Sample a token from them; otherwise only the log-probability of `target` is taken.
   bool sample = false;
   TokenId target = 0;
-  kernels::SampleRow sampling;  // history_* and bias_* index the step's arrays
+  kernels::SampleRow sampling = {};  // history_* and bias_* index the step's arrays
 };
 
 // One forward pass. Everything is host memory of the caller, untouched until Forward returns.
 struct StepInput {
-  std::span<const StepSequence> sequences;
-  std::span<const StepLogitRow> logit_rows;  // in ascending order of row
+  std::span<const StepSequence> sequences = {};
+  std::span<const StepLogitRow> logit_rows = {};  // in ascending order of row
   // Token ids, see kernels::SampleRow; at most max_step_sequences x max_model_len of them.
-  std::span<const int32_t> history;
-  std::span<const kernels::LogitBias> biases;  // at most max_step_sequences x kMaxLogitBiases
-  bool logprobs = false;                       // compute log-probabilities of the logit rows
+  std::span<const int32_t> history = {};
+  std::span<const kernels::LogitBias> biases = {};  // at most max_step_sequences x kMaxLogitBiases
+  bool logprobs = false;                            // compute log-probabilities of the logit rows
   // and of the top_n most likely tokens of each; at most kMaxTopLogprobs and the vocabulary
   uint32_t top_n = 0;
 };
