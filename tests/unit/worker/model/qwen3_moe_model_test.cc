@@ -62,12 +62,10 @@ std::vector<double> LogSoftmax(const std::vector<double>& logits, size_t row) {
 struct Variant {
   const char* name;
   SyntheticOptions checkpoint;
-  QuantOptions quant = {.bits = 4,
-                        .scale = ScaleMode::kMse friend void PrintTo(
-                            const Variant& variant, std::ostream* out){*out << variant.name;
-}
-};  // namespace
-};  // namespace spearfish::worker
+  QuantOptions quant = {.bits = 4, .scale = ScaleMode::kMse};
+
+  friend void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
+};
 
 class Qwen3MoeModelOracleTest : public testing::TestWithParam<Variant> {};
 
