@@ -63,7 +63,8 @@ absl::Status BpeModel::EncodeWord(absl::string_view word, Workspace& workspace,
                                   std::vector<TokenId>& ids) const {
   if (ignore_merges_) {
     const std::optional<TokenId> whole = vocabulary_->FindModelToken(BytesToAlphabet(word));
-    if (whole.has_value()) {
+    // Text must never turn into a control token.
+    if (whole.has_value() && !vocabulary_->IsSpecial(*whole)) {
       ids.push_back(*whole);
       return absl::OkStatus();
     }

@@ -13,8 +13,8 @@
 namespace spearfish {
 namespace {
 
-// Encoding takes up to about 80 bytes of memory for each byte of text.
-constexpr size_t kMostTextBytes = 256 * kMiB;
+// A text that is a single word takes about 40 bytes of memory for each of its bytes.
+constexpr size_t kMostTextBytes = 32 * kMiB;
 
 absl::Status CheckText(absl::string_view text) {
   if (text.size() > kMostTextBytes) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -124,24 +125,23 @@ absl::StatusOr<Regex> Regex::Create(PatternKind kind, absl::string_view pattern)
   return Regex(code);
 }
 
-absl::StatusOr<std::vector<ByteRange>> Regex::FindAll(absl::string_view text) const {
+absl::Status Regex::ForEachMatch(absl::string_view text, MatchFunction match) const {
   Search search(code_.get(), text);
-  std::vector<ByteRange> matches;
+  std::optional<size_t> last_end;
   size_t from = 0;
   while (from <= text.size()) {
-    ByteRange match{};
-    SF_ASSIGN_OR_RETURN(const bool found, search.Next(from, match));
-    if (!found) break;
-    const bool empty = match.begin == match.end;
-    if (empty && !matches.empty() && matches.back().end == match.end) {
-      from = match.end == text.size() ? match.end + 1
-                                      : match.end + NextUtf8(text.substr(match.end)).size;
+    ByteRange found{};
+    SF_ASSIGN_OR_RETURN(const bool any, search.Next(from, found));
+    if (!any) break;
+    from = found.end;
+    if (found.begin == found.end && found.end == last_end) {
+      from += from == text.size() ? 1 : NextUtf8(text.substr(from)).size;
       continue;
     }
-    matches.push_back(match);
-    from = match.end;
+    last_end = found.end;
+    SF_RETURN_IF_ERROR(match(found));
   }
-  return matches;
+  return absl::OkStatus();
 }
 
 }  // namespace spearfish

@@ -4,8 +4,9 @@
 
 #include <cstddef>
 #include <memory>
-#include <vector>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "common/tokenizer/tokenizer_spec.h"
@@ -26,10 +27,13 @@ class Regex {
   // one that does not compile, with the position; Unimplemented for what the syntax leaves out.
   static absl::StatusOr<Regex> Create(PatternKind kind, absl::string_view pattern);
 
-  // All matches, leftmost first, without overlap; an empty match directly after the previous match
-  // does not count. `text` must be valid UTF-8; ranges lie on character boundaries.
-  // InvalidArgument when a match needs more steps or memory than a text of its size may take.
-  absl::StatusOr<std::vector<ByteRange>> FindAll(absl::string_view text) const;
+  using MatchFunction = absl::FunctionRef<absl::Status(const ByteRange& match)>;
+
+  // Calls `match` with all matches, leftmost first, without overlap; an empty match directly after
+  // the previous match does not count. `text` must be valid UTF-8; ranges lie on character
+  // boundaries. InvalidArgument when a match needs more steps or memory than a text of its size may
+  // take; stops at the first error of `match` and returns it.
+  absl::Status ForEachMatch(absl::string_view text, MatchFunction match) const;
 
  private:
   struct CodeDeleter {

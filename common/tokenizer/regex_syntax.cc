@@ -1,5 +1,7 @@
 #include "common/tokenizer/regex_syntax.h"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 
 #include "absl/strings/match.h"
@@ -43,11 +45,21 @@ class Translator {
       if (Here("]")) Copy(1);  // a literal bracket
       return absl::OkStatus();
     }
-    if (Here("(?C") || Here("(?R") || Here("(?P") || Here("(?m") || Here("(?s")) {
-      return Unsupported(pattern_.substr(at_, 3), pattern_);
-    }
+    if (Here("(?")) SF_RETURN_IF_ERROR(CheckGroup());
     Copy(1);
     return absl::OkStatus();
+  }
+
+  // Groups and options of which both languages think alike. Oniguruma reads m as PCRE2's s, and an
+  // option that is set without a group takes the alternatives after it along.
+  absl::Status CheckGroup() const {
+    const absl::string_view rest = pattern_.substr(at_ + 2);
+    const size_t num_options = std::min(rest.find_first_not_of("ix-"), rest.size());
+    const absl::string_view next = rest.substr(num_options, 1);
+    const bool known = num_options == 0 ? absl::StrContains(":=!<>", next) && !next.empty()
+                                        : next == ":" || (next == ")" && at_ == 0);
+    if (known) return absl::OkStatus();
+    return Unsupported(pattern_.substr(at_, 3 + num_options), pattern_);
   }
 
   absl::Status Escape() {
@@ -55,25 +67,33 @@ class Translator {
     if (absl::StrContains(kForeignEscapes, name)) {
       return Unsupported(pattern_.substr(at_, 2), pattern_);
     }
-    if (name != 's' && name != 'S') {
-      Copy(2);
+    if (name == 's' || name == 'S') {
+      out_ += name == 's' ? "\\p{White_Space}" : "\\P{White_Space}";
+      at_ += 2;
       return absl::OkStatus();
     }
-    out_ += name == 's' ? "\\p{White_Space}" : "\\P{White_Space}";
-    at_ += 2;
+    Copy(2);
+    if (name == 'p' || name == 'P') Property();
     return absl::OkStatus();
   }
 
+  // PCRE2 reads a bare script name as its Script_Extensions property, Oniguruma as Script.
+  void Property() {
+    static constexpr std::array<absl::string_view, 12> kScripts = {
+        "Arabic", "Cyrillic", "Devanagari", "Greek", "Han",   "Hangul",
+        "Hebrew", "Hiragana", "Katakana",   "Latin", "Tamil", "Thai"};
+    for (const absl::string_view script : kScripts) {
+      for (const absl::string_view open : {"{", "{^"}) {
+        if (!Here(absl::StrCat(open, script, "}"))) continue;
+        Copy(open.size());
+        out_ += "sc:";
+        return;
+      }
+    }
+  }
+
   absl::Status InsideClass() {
-    if (Here("&&") || (Here("[") && !Here("[:"))) {
-      return Unsupported("a set operation inside a class", pattern_);
-    }
-    if (Here("[:")) {
-      Copy(2);
-      while (at_ < pattern_.size() && !Here(":]")) Copy(1);
-      Copy(Here(":]") ? 2 : 0);
-      return absl::OkStatus();
-    }
+    if (Here("&&") || Here("[")) return Unsupported("a set inside a class", pattern_);
     if (Here("]")) in_class_ = false;
     Copy(1);
     return absl::OkStatus();

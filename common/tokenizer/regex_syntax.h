@@ -11,7 +11,8 @@ namespace spearfish {
 
 // `pattern` in PCRE2's syntax with the meaning it has in Oniguruma: \s is Unicode's White_Space
 // (PCRE2's own also takes U+180E). Unimplemented, naming it, for what means something else in
-// PCRE2: \w \b \h \K and other rare escapes, and nested classes or && inside a class.
+// PCRE2: \w \b \h \K and other rare escapes, sets inside a class ([:alpha:], && and the like), and
+// options other than (?i: and (?x:.
 absl::StatusOr<std::string> TranslateRegex(absl::string_view pattern);
 
 }  // namespace spearfish

@@ -1,6 +1,6 @@
 #include "common/tokenizer/splitter.h"
 
-#include <vector>
+#include <optional>
 
 #include "common/base/status_macros.h"
 
@@ -11,20 +11,6 @@ struct Span {
   ByteRange range;
   bool is_delimiter;
 };
-
-// The matches and the text between them, in order, covering [0, size).
-std::vector<Span> CoverText(const std::vector<ByteRange>& matches, size_t size, bool invert) {
-  std::vector<Span> spans;
-  spans.reserve(2 * matches.size() + 1);
-  size_t end = 0;
-  for (const ByteRange& match : matches) {
-    if (match.begin > end) spans.push_back({{end, match.begin}, invert});
-    spans.push_back({match, !invert});
-    end = match.end;
-  }
-  if (end < size) spans.push_back({{end, size}, invert});
-  return spans;
-}
 
 // Whether a piece goes on across the border between two neighbouring spans.
 bool Joins(SplitBehavior behavior, const Span& left, const Span& right) {
@@ -42,6 +28,38 @@ bool Joins(SplitBehavior behavior, const Span& left, const Span& right) {
   return false;
 }
 
+// Joins spans that come in text order, and covers the text, into pieces.
+class PieceBuilder {
+ public:
+  PieceBuilder(absl::string_view text, SplitBehavior behavior, Splitter::PieceFunction piece)
+      : text_(text), behavior_(behavior), piece_(piece) {}
+
+  absl::Status Add(const Span& span) {
+    if (last_.has_value() && Joins(behavior_, *last_, span)) {
+      last_ = span;
+      return absl::OkStatus();
+    }
+    SF_RETURN_IF_ERROR(Finish());
+    begin_ = span.range.begin;
+    last_ = span;
+    return absl::OkStatus();
+  }
+
+  // Hands out the piece that was being joined.
+  absl::Status Finish() {
+    if (!last_.has_value() || begin_ == last_->range.end) return absl::OkStatus();
+    if (behavior_ == SplitBehavior::kRemoved && last_->is_delimiter) return absl::OkStatus();
+    return piece_(text_.substr(begin_, last_->range.end - begin_));
+  }
+
+ private:
+  const absl::string_view text_;
+  const SplitBehavior behavior_;
+  const Splitter::PieceFunction piece_;
+  size_t begin_ = 0;  // of the piece that ends with last_
+  std::optional<Span> last_;
+};
+
 }  // namespace
 
 absl::StatusOr<Splitter> Splitter::Create(const SplitSpec& spec) {
@@ -50,17 +68,16 @@ absl::StatusOr<Splitter> Splitter::Create(const SplitSpec& spec) {
 }
 
 absl::Status Splitter::Split(absl::string_view text, PieceFunction piece) const {
-  SF_ASSIGN_OR_RETURN(const std::vector<ByteRange> matches, regex_.FindAll(text));
-  const std::vector<Span> spans = CoverText(matches, text.size(), invert_);
-  for (size_t i = 0; i < spans.size(); ++i) {
-    if (behavior_ == SplitBehavior::kRemoved && spans[i].is_delimiter) continue;
-    const size_t begin = spans[i].range.begin;
-    while (i + 1 < spans.size() && Joins(behavior_, spans[i], spans[i + 1])) ++i;
-    const size_t end = spans[i].range.end;
-    if (begin == end) continue;
-    SF_RETURN_IF_ERROR(piece(text.substr(begin, end - begin)));
-  }
-  return absl::OkStatus();
+  PieceBuilder pieces(text, behavior_, piece);
+  size_t end = 0;  // of the previous match
+  const auto add_match = [&](const ByteRange& match) -> absl::Status {
+    if (match.begin > end) SF_RETURN_IF_ERROR(pieces.Add({{end, match.begin}, invert_}));
+    end = match.end;
+    return pieces.Add({match, !invert_});
+  };
+  SF_RETURN_IF_ERROR(regex_.ForEachMatch(text, add_match));
+  if (end < text.size()) SF_RETURN_IF_ERROR(pieces.Add({{end, text.size()}, invert_}));
+  return pieces.Finish();
 }
 
 }  // namespace spearfish

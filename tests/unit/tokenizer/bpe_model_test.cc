@@ -31,8 +31,8 @@ ModelSpec SpecWith(std::vector<std::pair<std::string, std::string>> merges) {
 
 class BpeModelTest : public ::testing::Test {
  protected:
-  absl::Status Load(const ModelSpec& spec) {
-    absl::StatusOr<Vocabulary> vocabulary = Vocabulary::Create(spec.vocab, {});
+  absl::Status Load(const ModelSpec& spec, const std::vector<AddedToken>& added = {}) {
+    absl::StatusOr<Vocabulary> vocabulary = Vocabulary::Create(spec.vocab, added);
     if (!vocabulary.ok()) return vocabulary.status();
     vocabulary_ = std::make_unique<Vocabulary>(*std::move(vocabulary));
     absl::StatusOr<BpeModel> model = BpeModel::Create(*vocabulary_, spec);
@@ -85,6 +85,14 @@ TEST_F(BpeModelTest, IgnoreMergesKeepsAWholeWord) {
   ASSERT_TRUE(Load(spec).ok());
   EXPECT_THAT(Encode("xyz"), ElementsAre(300));
   EXPECT_THAT(Encode("xyzab"), ElementsAre('x', 'y', 'z', 256));
+}
+
+TEST_F(BpeModelTest, IgnoreMergesNeverMakesASpecialToken) {
+  ModelSpec spec = SpecWith({});
+  spec.vocab.emplace_back("<s>", 300);
+  spec.ignore_merges = true;
+  ASSERT_TRUE(Load(spec, {{.id = 300, .text = "<s>", .special = true}}).ok());
+  EXPECT_THAT(Encode("<s>"), ElementsAre('<', 's', '>'));
 }
 
 TEST_F(BpeModelTest, UnknownBytesBecomeTheUnknownToken) {

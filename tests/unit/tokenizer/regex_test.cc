@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "common/base/check.h"
-#include "common/tokenizer/regex_syntax.h"
 
 namespace spearfish {
 namespace {
@@ -17,12 +17,11 @@ using ::testing::HasSubstr;
 std::vector<std::string> Matches(absl::string_view pattern, absl::string_view text) {
   const absl::StatusOr<Regex> regex = Regex::Create(PatternKind::kRegex, pattern);
   SF_CHECK_OK(regex.status());
-  const absl::StatusOr<std::vector<ByteRange>> ranges = regex->FindAll(text);
-  SF_CHECK_OK(ranges.status());
   std::vector<std::string> matches;
-  for (const ByteRange& range : *ranges) {
-    matches.emplace_back(text.substr(range.begin, range.end - range.begin));
-  }
+  SF_CHECK_OK(regex->ForEachMatch(text, [&](const ByteRange& match) {
+    matches.emplace_back(text.substr(match.begin, match.end - match.begin));
+    return absl::OkStatus();
+  }));
   return matches;
 }
 
@@ -60,24 +59,38 @@ TEST(Regex, BoundsPatterns) {
 }
 
 TEST(Regex, RefusesSyntaxWithAnotherMeaning) {
-  for (const char* pattern : {"\\w+", "a\\b", "\\h", "[a[bc]]", "[a&&b]", "(?m:.)", "(*UTF)a",
-                              "\\R", "\\C", "a\\Kb", "\\Qa\\E"}) {
+  for (const char* pattern :
+       {"\\w+", "a\\b", "\\h", "[a[bc]]", "[a&&b]", "(?m:.)", "(?im:.)", "a(?i)b", "(?1)", "(?",
+        "[[:alpha:]]", "(*UTF)a", "\\R", "\\C", "a\\Kb", "\\Qa\\E"}) {
     const absl::Status status = Regex::Create(PatternKind::kRegex, pattern).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << pattern;
   }
 }
 
-TEST(Regex, KeepsBracketsAndPosixClasses) {
+TEST(Regex, ReadsBracketsInsideClasses) {
   EXPECT_THAT(Matches("[]a]", "]b"), ElementsAre("]"));
   EXPECT_THAT(Matches("[^]a]", "]b"), ElementsAre("b"));
-  EXPECT_THAT(Matches("[[:digit:]x]+", "12x[:"), ElementsAre("12x"));
   EXPECT_THAT(Matches("[\\]\\[]", "a[]"), ElementsAre("[", "]"));
+}
+
+TEST(Regex, ScriptNamesAreTheScriptProperty) {
+  // The full stop and the prolonged sound mark are used with Han and Katakana, but of no script.
+  EXPECT_THAT(Matches("\\p{Han}+", "\u4E2D\u3005\u3002"), ElementsAre("\u4E2D\u3005"));
+  EXPECT_THAT(Matches("[\\p{Katakana}]+", "\u30C6\u30FC"), ElementsAre("\u30C6"));
+  EXPECT_THAT(Matches("\\p{^Han}", "\u4E2D\u3002"), ElementsAre("\u3002"));
+}
+
+TEST(Regex, ReadsGroups) {
+  EXPECT_THAT(Matches("(?i)a|B", "Ab"), ElementsAre("A", "b"));
+  EXPECT_THAT(Matches("(?<=a)(?:b)(?!c)", "abcab"), ElementsAre("b"));
+  EXPECT_THAT(Matches("(?>a+)(?i-x: B)", "aa b"), ElementsAre("aa b"));
 }
 
 TEST(Regex, GivesUpOnCatastrophicBacktracking) {
   const absl::StatusOr<Regex> regex = Regex::Create(PatternKind::kRegex, "(a|aa)+$");
   ASSERT_TRUE(regex.ok());
-  const absl::Status status = regex->FindAll(std::string(200, 'a') + "b").status();
+  const absl::Status status = regex->ForEachMatch(
+      std::string(200, 'a') + "b", [](const ByteRange&) { return absl::OkStatus(); });
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("regex gave up"));
 }
