@@ -20,9 +20,9 @@
 // Evaluates `expr` (a StatusOr), returns its status if it holds none, else assigns the value.
 #define SF_ASSIGN_OR_RETURN(lhs, expr) \
   SF_ASSIGN_OR_RETURN_INNER(SF_CONCAT(sf_statusor_, __LINE__), lhs, expr)
-#define SF_ASSIGN_OR_RETURN_INNER(var, lhs, expr) \
-  auto var = (expr);                              \
-  if (!var.ok()) return std::move(var).status();  \
-  lhs = *std::move(var)
+#define SF_ASSIGN_OR_RETURN_INNER(var, lhs, expr)                                         \
+  auto var = (expr);                             /* NOLINT(bugprone-macro-parentheses) */ \
+  if (!var.ok()) return std::move(var).status(); /* NOLINT(bugprone-macro-parentheses) */ \
+  lhs = *std::move(var)                          /* NOLINT(bugprone-macro-parentheses) */
 
 #endif  // COMMON_BASE_STATUS_MACROS_H_

@@ -214,7 +214,7 @@ void WriteShards(const std::vector<NamedTensor>& tensors, uint32_t num_shards,
     const std::vector<NamedTensor> part(tensors.begin() + static_cast<std::ptrdiff_t>(begin),
                                         tensors.begin() + static_cast<std::ptrdiff_t>(end));
     for (const NamedTensor& tensor : part) weight_map[tensor.name] = name;
-    WriteFile(folder + "/" + name, SerializeSafetensors(part));
+    WriteFile(absl::StrCat(folder, "/", name), SerializeSafetensors(part));
   }
   const Json index = {{"metadata", {{"total_size", 0}}}, {"weight_map", std::move(weight_map)}};
   WriteFile(folder + "/model.safetensors.index.json", index.dump(2));
