@@ -11,7 +11,7 @@
 
 namespace spearfish::tests {
 
-TempDir::TempDir() : path_(::testing::TempDir() + "spearfish-XXXXXX") {
+TempDir::TempDir() : path_(::testing::TempDir() + "spearfish-" + std::string(6, 'X')) {
   SF_CHECK(mkdtemp(path_.data()) != nullptr);
 }
 
