@@ -1,6 +1,7 @@
 #include "common/expert_cache/quantizer.h"
 
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -182,14 +183,22 @@ TEST_P(QuantizerTest, FindsNanAndInfinity) {
   }
 }
 
-TEST_P(QuantizerTest, IsDeterministic) {
+// Caches packed on different CPUs must be equal byte for byte.
+TEST_P(QuantizerTest, EverySimdTargetGivesTheSameBits) {
   const std::vector<float> weights = RandomGroups(100);
-  const Quantized first = Quantize(weights, GetParam(), ScaleMode::kMse);
-  const Quantized second = Quantize(weights, GetParam(), ScaleMode::kMse);
-  EXPECT_EQ(first.codes, second.codes);
-  for (size_t g = 0; g < first.scales.size(); ++g) {
-    EXPECT_EQ(first.scales[g].bits, second.scales[g].bits);
+  const Quantized best = Quantize(weights, GetParam(), ScaleMode::kMse);
+  const int64_t supported = hwy::SupportedTargets();
+  for (int bit = 0; bit < 63; ++bit) {
+    const int64_t target = supported & (int64_t{1} << bit);
+    if (target == 0) continue;
+    hwy::SetSupportedTargetsForTest(target);
+    const Quantized other = Quantize(weights, GetParam(), ScaleMode::kMse);
+    EXPECT_EQ(best.codes, other.codes) << hwy::TargetName(target);
+    for (size_t g = 0; g < best.scales.size(); ++g) {
+      ASSERT_EQ(best.scales[g].bits, other.scales[g].bits) << hwy::TargetName(target);
+    }
   }
+  hwy::SetSupportedTargetsForTest(0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Bits, QuantizerTest, testing::Values(4u, 8u));
