@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <thread>
 
 #include "tests/unit/worker/engine/engine_fixture.h"
 
@@ -195,21 +194,18 @@ TEST_F(EngineLifecycleTest, DrainRefusesNewOnesAndFinishesTheRest) {
 
 TEST_F(EngineLifecycleTest, DestructionFailsWhatIsLive) {
   std::atomic<bool> started{false};
-  std::atomic<bool> stop{false};
-  Start({.max_num_seqs = 1}, {}, [&](const StepInput&) {
-    started = true;
-    started.notify_all();
-    stop.wait(false);
-  });
+  // So long that it can't end by itself: a fake step reads the whole cache again.
+  Start({.max_num_seqs = 1}, {.max_model_len = 1 << 20, .num_kv_blocks = 1 << 18},
+        [&](const StepInput&) {
+          started = true;
+          started.notify_all();
+        });
   Recorder running;
   Recorder waiting;
-  Submit(MakeRequest("running", MakePrompt(4, 1), 60), running);
-  Submit(MakeRequest("waiting", MakePrompt(4, 2), 60), waiting);
+  Submit(MakeRequest("running", MakePrompt(4, 1), 0), running);
+  Submit(MakeRequest("waiting", MakePrompt(4, 2), 0), waiting);
   started.wait(false);
-  std::thread destroyer([&] { engine_.reset(); });
-  stop = true;
-  stop.notify_all();
-  destroyer.join();
+  engine_.reset();
   EXPECT_EQ(running.failure().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(waiting.failure().code(), absl::StatusCode::kUnavailable);
   EXPECT_TRUE(running.sink_destroyed());
