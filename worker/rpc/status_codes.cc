@@ -17,7 +17,9 @@ constexpr size_t kMaxMessageBytes = 2048;
 
 std::string Shortened(absl::string_view message) {
   if (message.size() <= kMaxMessageBytes) return std::string(message);
-  return absl::StrCat(message.substr(0, kMaxMessageBytes), "...");
+  size_t end = kMaxMessageBytes;
+  while (end > 0 && (message[end] & 0xc0) == 0x80) --end;  // not inside a UTF-8 character
+  return absl::StrCat(message.substr(0, end), "...");
 }
 
 grpc::Status WithRetryInfo(const std::string& message) {
