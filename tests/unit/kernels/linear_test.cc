@@ -14,7 +14,7 @@
 #include "hwy/tests/hwy_gtest.h"
 #include "tests/reference/linear_reference.h"
 #include "tests/reference/tolerances.h"
-#include "tests/unit/kernels/moe_guarded_array.h"
+#include "tests/unit/kernels/moe_poisoned_array.h"
 
 namespace spearfish::kernels {
 namespace {
@@ -58,7 +58,7 @@ class LinearCase {
   // Rows first .. first + count of the product.
   std::vector<float> Run(uint32_t first, uint32_t count, uint32_t threads) const {
     ThreadPool pool(threads);
-    GuardedArray<float> out(size_t{count} * shape_.outputs);
+    PoisonedArray<float> out(size_t{count} * shape_.outputs);
     LinearArgs args = args_;
     args.x = x_.data() + size_t{first} * shape_.inputs;
     args.num_rows = count;

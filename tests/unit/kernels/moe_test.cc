@@ -15,7 +15,7 @@
 #include "hwy/tests/hwy_gtest.h"
 #include "tests/reference/moe_reference.h"
 #include "tests/reference/tolerances.h"
-#include "tests/unit/kernels/moe_guarded_array.h"
+#include "tests/unit/kernels/moe_poisoned_array.h"
 
 namespace spearfish::kernels {
 namespace {
@@ -76,8 +76,8 @@ class MoeCase {
 
   std::vector<float> Run(uint32_t first, uint32_t count, uint32_t threads) const {
     ThreadPool pool(threads);
-    GuardedArray<float> out(size_t{count} * shape_.hidden);
-    GuardedArray<std::byte> workspace(MoeCpuWorkspaceBytes(layout_, count, shape_.k));
+    PoisonedArray<float> out(size_t{count} * shape_.hidden);
+    PoisonedArray<std::byte> workspace(MoeCpuWorkspaceBytes(layout_, count, shape_.k));
     MoeArgs args = Args(first, count);
     args.out = out.data();
     args.workspace = workspace.data();
@@ -92,7 +92,7 @@ class MoeCase {
  private:
   Shape shape_;
   ExpertLayout layout_;
-  GuardedArray<std::byte> records_;
+  PoisonedArray<std::byte> records_;
   std::vector<uint64_t> addresses_;
   std::vector<float> x_;
   std::vector<int32_t> ids_;

@@ -65,6 +65,7 @@ TEST_P(ThreadPoolTest, NestedLoopRunsInlineUnderTheSameThread) {
 TEST_P(ThreadPoolTest, ConcurrentCallersEachGetTheirWholeLoop) {
   ThreadPool pool(GetParam());
   std::vector<std::thread> callers;
+  callers.reserve(4);
   std::vector<uint32_t> totals(4, 0);
   for (uint32_t& total : totals) {
     callers.emplace_back([&pool, &total] {

@@ -1,6 +1,6 @@
 // A float or byte array that shows writes beyond its end and values that were never written.
-#ifndef TESTS_UNIT_KERNELS_MOE_GUARDED_ARRAY_H_
-#define TESTS_UNIT_KERNELS_MOE_GUARDED_ARRAY_H_
+#ifndef TESTS_UNIT_KERNELS_MOE_POISONED_ARRAY_H_
+#define TESTS_UNIT_KERNELS_MOE_POISONED_ARRAY_H_
 
 #include <cstddef>
 #include <cstring>
@@ -12,9 +12,9 @@ namespace spearfish::kernels {
 // Owns `count` values of T, 64-byte aligned, every byte poisoned (a float is then a NaN), with
 // guard bytes on both sides.
 template <typename T>
-class GuardedArray {
+class PoisonedArray {
  public:
-  explicit GuardedArray(size_t count)
+  explicit PoisonedArray(size_t count)
       : bytes_(count * sizeof(T)),
         memory_(static_cast<std::byte*>(::operator new(bytes_ + 2 * kGuard, kAlignment))) {
     std::memset(memory_.get(), kPoison, bytes_ + 2 * kGuard);
@@ -45,4 +45,4 @@ class GuardedArray {
 
 }  // namespace spearfish::kernels
 
-#endif  // TESTS_UNIT_KERNELS_MOE_GUARDED_ARRAY_H_
+#endif  // TESTS_UNIT_KERNELS_MOE_POISONED_ARRAY_H_
