@@ -3,6 +3,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,11 +33,11 @@ namespace {
 
 // Everything that serving needs, in the order in which one part refers to those before it.
 struct Parts {
+  std::unique_ptr<kernels::Device> device;
+  std::unique_ptr<kernels::Kernels> kernels;
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ExpertCacheSegment> segment;
-  std::unique_ptr<kernels::Device> device;
-  std::unique_ptr<kernels::Kernels> kernels;
   std::unique_ptr<Model> model;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<LoadedModel> loaded;
@@ -73,10 +74,12 @@ absl::Status OpenDevice(const WorkerOptions& options, Parts& parts) {
                                                  "; this build has no CUDA backend, use "
                                                  "--device=cpu"));
   }
-  const kernels::CpuKernelsOptions threads{.num_threads = options.threads};
+  const uint32_t num_threads =
+      options.threads == 0 ? std::thread::hardware_concurrency() : options.threads;
+  const kernels::CpuKernelsOptions threads{.num_threads = num_threads};
   kernels::CpuDeviceOptions device;
   device.budget_bytes = options.vram_budget_bytes;
-  device.num_threads = options.threads;
+  device.num_threads = num_threads;
   SF_ASSIGN_OR_RETURN(parts.device, kernels::CpuDevice::Create(device));
   SF_ASSIGN_OR_RETURN(parts.kernels, kernels::CpuKernels::Create(*parts.device, threads));
   return absl::OkStatus();
@@ -113,9 +116,9 @@ MappedExpertCache DescribeCache(const ExpertCacheSegment& segment) {
 
 absl::StatusOr<Parts> Load(const WorkerOptions& options) {
   Parts parts;
+  SF_RETURN_IF_ERROR(OpenDevice(options, parts));
   SF_ASSIGN_OR_RETURN(parts.checkpoint, Checkpoint::Open(options.model));
   SF_ASSIGN_OR_RETURN(parts.tokenizer, Tokenizer::FromFile(options.model + "/tokenizer.json"));
-  SF_RETURN_IF_ERROR(OpenDevice(options, parts));
   SF_ASSIGN_OR_RETURN(parts.segment, OpenSegment(*parts.checkpoint, options));
   SF_RETURN_IF_ERROR(StartEngine(options, parts));
   parts.loaded =
