@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <ctime>
 #include <random>
 #include <set>
 #include <vector>
@@ -16,6 +17,8 @@
 #include "common/base/check.h"
 #include "kernels/cpu/linear.h"
 #include "kernels/cpu/moe.h"
+#include "kernels/cpu/moe_slice.h"
+#include "kernels/cpu/moe_workspace.h"
 #include "tests/reference/moe_reference.h"
 
 namespace spearfish::kernels {
@@ -184,6 +187,52 @@ BENCHMARK(BM_MoeInt4)
     ->UseManualTime()
     ->Iterations(2)
     ->Unit(benchmark::kMillisecond);
+
+double ThreadCpuSeconds() {
+  timespec now;
+  SF_CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+// Args: rows, bits. What the arithmetic alone allows: one slice again and again from the
+// second-level cache, by the thread's own time, median of all iterations.
+void BM_MoeSliceFromCache(benchmark::State& state) {
+  const auto num_rows = static_cast<uint32_t>(state.range(0));
+  const ExpertLayout layout =
+      reference::MakeExpertLayout(kHidden, kIntermediate, static_cast<uint32_t>(state.range(1)));
+  const SharedMemory record(layout.record_bytes);
+  reference::FillRandomRecord(layout, 1, record.data());
+  std::vector<float> x(kHidden, 0.5f);
+  MoeWorkspace workspace(layout, num_rows, 1, nullptr);
+  const SharedMemory memory(workspace.bytes);
+  workspace = MoeWorkspace(layout, num_rows, 1, memory.data());
+  std::vector<QuantizedRow> rows;
+  std::vector<float*> outs;
+  for (uint32_t r = 0; r < num_rows; ++r) {
+    rows.push_back(workspace.Row(r));
+    outs.push_back(workspace.partials + size_t{r} * kHidden);
+    QuantizeMoeRow(x.data(), kHidden, layout.w13_group, rows.back());
+  }
+  std::vector<double> times;
+  for (auto _ : state) {
+    const double start = ThreadCpuSeconds();
+    RunMoeSlice({.layout = &layout,
+                 .slice = reinterpret_cast<const uint8_t*>(record.data()),
+                 .rows = rows.data(),
+                 .outs = outs.data(),
+                 .num_rows = num_rows,
+                 .output = SliceOutput::kStore});
+    times.push_back(ThreadCpuSeconds() - start);
+  }
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  state.counters["GB/s"] = static_cast<double>(layout.slice_bytes) / *middle / 1e9;
+  state.counters["GMAC/s"] = 3.0 * kHidden * layout.slice_channels * num_rows / *middle / 1e9;
+}
+BENCHMARK(BM_MoeSliceFromCache)
+    ->ArgsProduct({{1, 2, 4, 32}, {4, 8}})
+    ->ArgNames({"rows", "bits"})
+    ->Unit(benchmark::kMicrosecond);
 
 // 640 MB of small bfloat16 weights; products walk through it so that none finds its matrix cached.
 class DenseWeights {
