@@ -11,7 +11,8 @@ namespace spearfish {
 
 // State of one sequence. Not thread-safe; the tokenizer must outlive it.
 // Invariant: the concatenation of all that Append and Flush returned is valid UTF-8 and equals
-// Decode of the ids (with special tokens skipped or not as constructed).
+// Decode of those ids that are in the vocabulary (with special tokens skipped or not as
+// constructed).
 class Detokenizer {
  public:
   Detokenizer(const Tokenizer& tokenizer, Tokenizer::SpecialTokens special);

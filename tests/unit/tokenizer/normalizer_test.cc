@@ -27,7 +27,9 @@ TEST(NormalizeNfc, DecomposesWhatCompositionExcludes) {
 }
 
 TEST(NormalizeNfc, KeepsCompatibilityCharactersAndControls) {
-  const std::string text("\uFB01 \u00BD\0\t\r\n\u00AD\uFDFA", 17);
+  std::string text = "\uFB01 \u00BD";
+  text.push_back('\0');
+  text += "\t\r\n\u00AD\uFDFA";
   EXPECT_EQ(NormalizeNfc(text), text);
   EXPECT_EQ(NormalizeNfc(""), "");
 }

@@ -18,6 +18,8 @@ TEST(TokenizerConcurrency, ThreadsShareOneTokenizer) {
   const Tokenizer& tokenizer = BundledTokenizer();
   std::vector<std::string> texts;
   std::vector<std::vector<TokenId>> expected;
+  texts.reserve(kNumTexts);
+  expected.reserve(kNumTexts);
   RandomText random(9);
   for (int i = 0; i < kNumTexts; ++i) {
     texts.push_back(random.Next(80));
@@ -25,6 +27,7 @@ TEST(TokenizerConcurrency, ThreadsShareOneTokenizer) {
   }
   std::vector<int> num_wrong(kNumThreads, 0);
   std::vector<std::thread> threads;
+  threads.reserve(kNumThreads);
   for (int t = 0; t < kNumThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kNumTexts; ++i) {
