@@ -91,6 +91,7 @@ TokenId ChooseToken(const std::vector<float>& logits, const kernels::SampleRow& 
   if (!std::isfinite(best)) return 0;
   if (row.temperature == 0) return static_cast<TokenId>(order.front());
   std::vector<double> mass;
+  mass.reserve(order.size());
   for (const size_t v : order) {
     mass.push_back(std::exp((adjusted[v] - best) / static_cast<double>(row.temperature)));
   }
