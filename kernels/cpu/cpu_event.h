@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "kernels/api/device.h"
+#include "kernels/cpu/annotated_mutex.h"
 #include "kernels/cpu/timeline.h"
 
 namespace spearfish::kernels {
@@ -32,16 +32,16 @@ class CpuEvent : public Event {
   void Synchronize() const override { point().Wait(); }
 
   void Set(EventPoint point) {
-    absl::MutexLock lock(&mutex_);
+    AnnotatedLock lock(mutex_);
     point_ = std::move(point);
   }
   EventPoint point() const {
-    absl::MutexLock lock(&mutex_);
+    AnnotatedLock lock(mutex_);
     return point_;
   }
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable AnnotatedMutex mutex_;
   EventPoint point_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -18,7 +18,7 @@ CpuStream::CpuStream(absl::string_view name) : thread_([this] { Run(); }) {
 
 CpuStream::~CpuStream() {
   {
-    absl::MutexLock lock(&mutex_);
+    AnnotatedLock lock(mutex_);
     stopping_ = true;
     has_work_.store(true, std::memory_order_release);
     not_empty_.Signal();
@@ -32,7 +32,7 @@ void CpuStream::Enqueue(CpuTask task) {
     return;
   }
   ++num_enqueued_;
-  absl::MutexLock lock(&mutex_);
+  AnnotatedLock lock(mutex_);
   queue_.push_back(std::move(task));
   has_work_.store(true, std::memory_order_release);
   if (parked_) not_empty_.Signal();
@@ -52,10 +52,10 @@ void CpuStream::Run() {
 
 bool CpuStream::Take(std::vector<CpuTask>& batch) {
   SpinBriefly([this] { return has_work_.load(std::memory_order_acquire); });
-  absl::MutexLock lock(&mutex_);
+  AnnotatedLock lock(mutex_);
   while (queue_.empty() && !stopping_) {
     parked_ = true;
-    not_empty_.Wait(&mutex_);
+    not_empty_.Wait(mutex_);
     parked_ = false;
   }
   std::swap(queue_, batch);

@@ -1,11 +1,11 @@
 #include "kernels/cpu/cpu_stream.h"
 
 #include <algorithm>
+#include <latch>
 #include <numeric>
 #include <thread>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
 #include "kernels/cpu/cpu_event.h"
 
@@ -16,12 +16,12 @@ namespace {
 class Gate {
  public:
   void Block(CpuStream& stream) {
-    stream.Enqueue([this] { open_.WaitForNotification(); });
+    stream.Enqueue([this] { open_.wait(); });
   }
-  void Open() { open_.Notify(); }
+  void Open() { open_.count_down(); }
 
  private:
-  absl::Notification open_;
+  std::latch open_{1};
 };
 
 TEST(CpuStreamTest, RunsInOrder) {
