@@ -1,6 +1,6 @@
 #include "worker/shutdown_signals.h"
 
-#include <pthread.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -18,7 +18,7 @@ ShutdownSignals::ShutdownSignals() {
 
 ShutdownSignals::~ShutdownSignals() {
   stopping_.store(true);
-  pthread_kill(thread_.native_handle(), SIGTERM);
+  kill(getpid(), SIGTERM);  // blocked everywhere, so only the thread takes it
   thread_.join();
 }
 

@@ -14,7 +14,7 @@ absl::Status EngineLink::Submit(Engine& engine, GenerationRequest request, Event
     sequences_left_ = request.num_sequences;
   }
   // The engine's thread may report events, even the last, before Submit is back.
-  const absl::Status status = engine.Submit(std::move(request), std::move(sink));
+  absl::Status status = engine.Submit(std::move(request), std::move(sink));
   if (!status.ok()) return status;
   bool abort = false;
   {
