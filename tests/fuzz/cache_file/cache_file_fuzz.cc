@@ -19,9 +19,8 @@
 #include "common/expert_cache/cache_view.h"
 #include "common/expert_cache/expert_record.h"
 
+namespace spearfish {
 namespace {
-
-using namespace spearfish;  // NOLINT(google-build-using-namespace)
 
 constexpr uint8_t kRawImage = 1;
 constexpr uint8_t kRepairHeaderChecksum = 2;
@@ -79,26 +78,28 @@ void ReadAll(const CacheView& view) {
 }
 
 }  // namespace
+}  // namespace spearfish
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const std::vector<std::byte> valid = ValidImage();
+  static const std::vector<std::byte> valid = spearfish::ValidImage();
   if (size == 0) return 0;
   const uint8_t flags = data[0];
   const std::span<const uint8_t> input(data + 1, size - 1);
   std::vector<std::byte> image = valid;
-  if ((flags & kRawImage) != 0) {
+  if ((flags & spearfish::kRawImage) != 0) {
     const auto bytes = std::as_bytes(input);
     image.assign(bytes.begin(), bytes.end());
   } else {
-    ApplyPatches(input, image);
+    spearfish::ApplyPatches(input, image);
   }
-  if ((flags & kRepairHeaderChecksum) != 0) RepairHeaderChecksum(image);
+  if ((flags & spearfish::kRepairHeaderChecksum) != 0) spearfish::RepairHeaderChecksum(image);
   // Exactly sized and aligned like a mapping, so that ASan sees a read past the end.
-  const std::align_val_t alignment{kCachePageBytes};
+  const std::align_val_t alignment{spearfish::kCachePageBytes};
   auto* bytes =
       static_cast<std::byte*>(::operator new(std::max<size_t>(image.size(), 1), alignment));
   std::copy(image.begin(), image.end(), bytes);
-  if (const auto view = CacheView::Open({bytes, image.size()}); view.ok()) ReadAll(*view);
+  if (const auto view = spearfish::CacheView::Open({bytes, image.size()}); view.ok())
+    spearfish::ReadAll(*view);
   ::operator delete(bytes, alignment);
   return 0;
 }
