@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "server/dispatch/worker_registry.h"
 
 namespace spearfish::server {
@@ -54,7 +54,7 @@ class FanOut final : public grpc::ServerUnaryReactor {
 
   void LegDone(Leg& leg, bool ok) {
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(mutex_);
       leg.ok = ok;
       if (--pending_ > 0) return;
     }
@@ -67,7 +67,7 @@ class FanOut final : public grpc::ServerUnaryReactor {
   const WorkerRegistry& registry_;
   const Merge merge_;
   std::vector<std::unique_ptr<Leg>> legs_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
   size_t pending_ ABSL_GUARDED_BY(mutex_);
 };
 

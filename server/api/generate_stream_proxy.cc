@@ -51,7 +51,7 @@ void GenerateStreamProxy::StartAttempt() {
   auto attempt = std::make_unique<Attempt>(*this, *std::move(lease));
   Attempt& started = *attempt;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     attempt_.swap(attempt);
     if (cancelled_) attempt_->Cancel();
   }
@@ -87,7 +87,7 @@ void GenerateStreamProxy::AttemptDone(const grpc::Status& status) {
 }
 
 void GenerateStreamProxy::OnCancel() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   cancelled_ = true;
   if (attempt_ != nullptr) attempt_->Cancel();
 }

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "server/dispatch/worker_registry.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
@@ -66,7 +66,7 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
   uint64_t messages_forwarded_ = 0;
   uint64_t tokens_forwarded_ = 0;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<Attempt> attempt_;  // replaced only between attempts, under the mutex
 };

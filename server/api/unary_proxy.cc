@@ -22,7 +22,7 @@ void UnaryProxy::StartAttempt() {
   auto upstream = grpc::ClientContext::FromCallbackServerContext(context_);
   grpc::ClientContext* started = upstream.get();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     upstream_.swap(upstream);
     if (cancelled_) upstream_->TryCancel();
   }
@@ -41,7 +41,7 @@ void UnaryProxy::AttemptDone(const grpc::Status& status) {
 }
 
 void UnaryProxy::OnCancel() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   cancelled_ = true;
   if (upstream_ != nullptr) upstream_->TryCancel();
 }

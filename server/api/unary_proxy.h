@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "server/api/upstream_status.h"
 #include "server/dispatch/worker_registry.h"
 
@@ -47,7 +47,7 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
   std::vector<size_t> tried_;
   std::unique_ptr<WorkerLease> lease_;
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<grpc::ClientContext> upstream_;  // replaced only between attempts, under mutex_
 };

@@ -56,13 +56,13 @@ absl::StatusOr<std::unique_ptr<WorkerRegistry>> WorkerRegistry::Create(
     }
     registry->workers_.push_back(Connect(address));
   }
-  const absl::MutexLock lock(&registry->mutex_);
+  const MutexLock lock(registry->mutex_);
   registry->states_.resize(addresses.size());
   return registry;
 }
 
 absl::StatusOr<WorkerLease> WorkerRegistry::Acquire(const std::vector<size_t>& tried) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   std::vector<WorkerCandidate> candidates(states_.size());
   for (size_t i = 0; i < states_.size(); ++i) {
     const v1::WorkerLoad& load = states_[i].load;
@@ -84,12 +84,12 @@ absl::StatusOr<WorkerLease> WorkerRegistry::Acquire(const std::vector<size_t>& t
 }
 
 void WorkerRegistry::Release(size_t index) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   --states_[index].in_flight;
 }
 
 void WorkerRegistry::Report(size_t index, const std::optional<v1::WorkerLoad>& load) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (load.has_value()) {
     states_[index].load = *load;
   } else {
@@ -98,13 +98,13 @@ void WorkerRegistry::Report(size_t index, const std::optional<v1::WorkerLoad>& l
 }
 
 bool WorkerRegistry::AnyReady() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return std::any_of(states_.begin(), states_.end(),
                      [](const State& state) { return state.load.ready(); });
 }
 
 std::vector<v1::WorkerLoad> WorkerRegistry::Loads() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   std::vector<v1::WorkerLoad> loads;
   for (size_t i = 0; i < states_.size(); ++i) {
     loads.push_back(states_[i].load);

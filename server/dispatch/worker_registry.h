@@ -13,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "spearfish/v1/control.grpc.pb.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
@@ -81,7 +81,7 @@ class WorkerRegistry {
   void Release(size_t index);
 
   std::vector<std::unique_ptr<WorkerConnection>> workers_;  // fixed after Create
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::vector<State> states_ ABSL_GUARDED_BY(mutex_);
   uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -27,28 +27,32 @@ LoadPoller::LoadPoller(WorkerRegistry& registry, LoadPollerOptions options,
 
 LoadPoller::~LoadPoller() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
+  changed_.SignalAll();
   thread_.join();
-  const absl::MutexLock lock(&mutex_);
-  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return std::find(in_flight_.begin(), in_flight_.end(), true) == in_flight_.end();
-  };
-  mutex_.Await(absl::Condition(&idle));
+  const MutexLock lock(mutex_);
+  while (std::find(in_flight_.begin(), in_flight_.end(), true) != in_flight_.end()) {
+    changed_.Wait(mutex_);
+  }
 }
 
 void LoadPoller::Run() {
   while (true) {
     for (size_t i = 0; i < registry_.size(); ++i) Poll(i);
-    const absl::MutexLock lock(&mutex_);
-    if (mutex_.AwaitWithTimeout(absl::Condition(&stopping_), options_.interval)) return;
+    const MutexLock lock(mutex_);
+    const absl::Time next_poll = absl::Now() + options_.interval;
+    while (!stopping_ && absl::Now() < next_poll) {
+      changed_.WaitFor(mutex_, next_poll - absl::Now());
+    }
+    if (stopping_) return;
   }
 }
 
 void LoadPoller::Poll(size_t index) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_ || in_flight_[index]) return;
     in_flight_[index] = true;
   }
@@ -65,8 +69,9 @@ void LoadPoller::Finished(const Call& call, bool ok) {
   registry_.Report(call.index,
                    answered ? std::make_optional(call.response.workers(0)) : std::nullopt);
   on_readiness_(registry_.AnyReady());
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   in_flight_[call.index] = false;
+  changed_.SignalAll();  // under the lock: the destructor may run as soon as it is free
 }
 
 }  // namespace spearfish::server

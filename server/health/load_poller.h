@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "server/dispatch/worker_registry.h"
 
 namespace spearfish::server {
@@ -38,7 +38,8 @@ class LoadPoller {
   WorkerRegistry& registry_;
   const LoadPollerOptions options_;
   const std::function<void(bool)> on_readiness_;
-  absl::Mutex mutex_;
+  Mutex mutex_;
+  Condition changed_;  // stopping_ is set, or a call has ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<bool> in_flight_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
