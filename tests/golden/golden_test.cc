@@ -217,6 +217,7 @@ TEST_P(GoldenTest, ABatchOf32GivesTheSameBitsAsEachAlone) {
   SequenceRunner runner(model());
   const std::vector<std::vector<TokenId>> prompts = Prompts();
   std::vector<std::vector<TokenId>> batch;
+  batch.reserve(32);
   for (size_t i = 0; i < 32; ++i) batch.push_back(prompts[i % prompts.size()]);
   const RunOptions options{.chunk_tokens = 13, .num_generated = 16, .top_n = 4};
   const std::vector<RunOutput> together = runner.Run(batch, options);

@@ -49,6 +49,7 @@ worker::StepLogitRow SampledRow(size_t row, kernels::SampleRow sampling, size_t 
 std::vector<RunOutput> SequenceRunner::Run(const std::vector<std::vector<TokenId>>& prompts,
                                            const RunOptions& options) {
   std::vector<Sequence> sequences;
+  sequences.reserve(prompts.size());
   for (const std::vector<TokenId>& prompt : prompts) {
     sequences.push_back({.tokens = prompt,
                          .num_prompt = prompt.size(),
@@ -58,6 +59,7 @@ std::vector<RunOutput> SequenceRunner::Run(const std::vector<std::vector<TokenId
   while (Step(sequences, options)) {
   }
   std::vector<RunOutput> outputs;
+  outputs.reserve(sequences.size());
   for (Sequence& sequence : sequences) outputs.push_back(std::move(sequence.output));
   return outputs;
 }
