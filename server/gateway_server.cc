@@ -31,10 +31,10 @@ std::string WithPort(const std::string& listen, int port) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(
-    const GatewayOptions& options) {
+absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const GatewayOptions& options,
+                                                                     OnWorkers on_workers) {
   SF_RETURN_IF_ERROR(options.Validate());
-  std::unique_ptr<GatewayServer> gateway(new GatewayServer(options));
+  std::unique_ptr<GatewayServer> gateway(new GatewayServer(options, std::move(on_workers)));
   SF_ASSIGN_OR_RETURN(gateway->registry_, WorkerRegistry::Create(options.workers));
   SF_RETURN_IF_ERROR(gateway->Listen());
   return gateway;
@@ -62,12 +62,17 @@ absl::Status GatewayServer::Listen() {
   SetReady(false);
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},
-                                         [this](bool any_ready) { SetReady(any_ready); });
+                                         [this](size_t num_ready) { WorkersReported(num_ready); });
   return absl::OkStatus();
 }
 
 void GatewayServer::SetReady(bool any_worker_ready) {
   server_->GetHealthCheckService()->SetServingStatus(kReadyService, any_worker_ready && !draining_);
+}
+
+void GatewayServer::WorkersReported(size_t num_ready) {
+  SetReady(num_ready > 0);
+  if (num_ready_.exchange(num_ready) != num_ready && on_workers_) on_workers_(*this, num_ready);
 }
 
 void GatewayServer::StartDrain() {

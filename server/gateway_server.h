@@ -5,8 +5,10 @@
 #include <grpcpp/server.h>
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "server/api/control_service.h"
@@ -20,9 +22,13 @@ namespace spearfish::server {
 // Keeps nothing that a restart would lose. Methods may be called from any thread.
 class GatewayServer {
  public:
+  // Hears when the number of ready workers changes, on threads of gRPC.
+  using OnWorkers = std::function<void(const GatewayServer& gateway, size_t num_ready)>;
+
   // Listens before it returns. InvalidArgument for bad options, Unavailable when the address can't
   // be bound.
-  static absl::StatusOr<std::unique_ptr<GatewayServer>> Create(const GatewayOptions& options);
+  static absl::StatusOr<std::unique_ptr<GatewayServer>> Create(const GatewayOptions& options,
+                                                               OnWorkers on_workers = nullptr);
   ~GatewayServer();
 
   // HOST:PORT with the port that was bound, or unix:PATH.
@@ -34,13 +40,17 @@ class GatewayServer {
   void Shutdown();
 
  private:
-  explicit GatewayServer(const GatewayOptions& options) : options_(options) {}
+  GatewayServer(const GatewayOptions& options, OnWorkers on_workers)
+      : options_(options), on_workers_(std::move(on_workers)) {}
   absl::Status Listen();
   void SetReady(bool any_worker_ready);
+  void WorkersReported(size_t num_ready);
 
   const GatewayOptions options_;
+  const OnWorkers on_workers_;
   std::string address_;
   std::atomic<bool> draining_ = false;
+  std::atomic<size_t> num_ready_ = 0;
   // Order of destruction matters: the server first, then the poller, the services, the registry.
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<InferenceService> inference_;

@@ -57,12 +57,17 @@ sigset_t BlockStopSignals() {
 
 int Serve(const GatewayOptions& options) {
   const sigset_t signals = BlockStopSignals();
-  auto gateway = GatewayServer::Create(options);
+  // The launcher waits for the line that has all workers.
+  const auto announce = [&options](const GatewayServer& gateway, size_t num_ready) {
+    std::cout << absl::StrCat("spearfish-gateway ready: ", num_ready, " of ",
+                              options.workers.size(), " workers at ", gateway.address(), "\n")
+              << std::flush;
+  };
+  auto gateway = GatewayServer::Create(options, announce);
   if (!gateway.ok()) {
     LogError(absl::StrCat("cannot start: ", gateway.status().message()));
     return 1;
   }
-  std::cout << "spearfish-gateway ready: " << (*gateway)->address() << std::endl;
   LogInfo(absl::StrCat("listening on ", (*gateway)->address(), ", workers ",
                        absl::StrJoin(options.workers, ", ")));
   int signal = 0;

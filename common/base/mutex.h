@@ -4,6 +4,8 @@
 #ifndef COMMON_BASE_MUTEX_H_
 #define COMMON_BASE_MUTEX_H_
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -48,15 +50,19 @@ class Condition {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     // A wait on the system clock, not the steady one: TSan of clang 14 knows no
     // pthread_cond_clockwait.
-    const auto deadline = std::chrono::system_clock::now() + absl::ToChronoNanoseconds(timeout);
+    const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kLongestWait);
+    const auto deadline = std::chrono::system_clock::now() + absl::ToChronoNanoseconds(bounded);
     const bool signalled = condition_.wait_until(lock, deadline) == std::cv_status::no_timeout;
     static_cast<void>(lock.release());
-    return signalled;
+    return signalled || timeout > bounded;
   }
   void Signal() { condition_.notify_one(); }
   void SignalAll() { condition_.notify_all(); }
 
  private:
+  // An infinite wait is cut into these, so that no time point overflows.
+  static constexpr absl::Duration kLongestWait = absl::Hours(1);
+
   std::condition_variable condition_;
 };
 

@@ -92,6 +92,7 @@ absl::StatusOr<std::vector<SegmentInfo>> ListSegments(const std::string& directo
     return absl::ErrnoToStatus(error.value(), absl::StrCat("cannot read folder ", directory));
   }
   std::vector<SegmentInfo> segments;
+  segments.reserve(names.size());
   for (const std::string& name : names) {
     segments.push_back(Describe(absl::StrCat(directory, "/", name), name));
   }

@@ -43,7 +43,7 @@ absl::StatusOr<std::unique_ptr<Arena>> Arena::Create(uint64_t budget_bytes) {
 }
 
 Arena::Arena(std::byte* base, uint64_t budget_bytes) : base_(base), budget_bytes_(budget_bytes) {
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   free_.emplace(0, budget_bytes);
   ASAN_POISON_MEMORY_REGION(base_, budget_bytes_);
 }
@@ -54,7 +54,7 @@ Arena::~Arena() {
 }
 
 absl::StatusOr<std::byte*> Arena::Allocate(size_t bytes, absl::string_view what) {
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   // The first comparison also keeps AlignUp from wrapping.
   if (bytes > budget_bytes_) return Exhausted(bytes, what);
   const uint64_t needed = std::max<uint64_t>(AlignUp(bytes, kAlignment), kAlignment);
@@ -72,7 +72,7 @@ absl::StatusOr<std::byte*> Arena::Allocate(size_t bytes, absl::string_view what)
 }
 
 void Arena::Free(std::byte* data) {
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   const auto used = used_.find(static_cast<uint64_t>(data - base_));
   SF_CHECK(used != used_.end());
   auto [offset, bytes] = *used;
@@ -96,7 +96,7 @@ void Arena::Free(std::byte* data) {
 }
 
 uint64_t Arena::allocated_bytes() const {
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   return allocated_bytes_;
 }
 

@@ -10,7 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "kernels/cpu/annotated_mutex.h"
+#include "common/base/mutex.h"
 
 namespace spearfish::kernels {
 
@@ -45,7 +45,7 @@ class Arena {
   std::byte* const base_;
   const uint64_t budget_bytes_;
 
-  mutable AnnotatedMutex mutex_;
+  mutable Mutex mutex_;
   // Offset -> bytes. Free ranges never touch each other.
   std::map<uint64_t, uint64_t> free_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, uint64_t> used_ ABSL_GUARDED_BY(mutex_);

@@ -6,8 +6,8 @@
 #include <memory>
 
 #include "absl/base/thread_annotations.h"
+#include "common/base/mutex.h"
 #include "kernels/api/device.h"
-#include "kernels/cpu/annotated_mutex.h"
 #include "kernels/cpu/timeline.h"
 
 namespace spearfish::kernels {
@@ -32,16 +32,16 @@ class CpuEvent : public Event {
   void Synchronize() const override { point().Wait(); }
 
   void Set(EventPoint point) {
-    AnnotatedLock lock(mutex_);
+    MutexLock lock(mutex_);
     point_ = std::move(point);
   }
   EventPoint point() const {
-    AnnotatedLock lock(mutex_);
+    MutexLock lock(mutex_);
     return point_;
   }
 
  private:
-  mutable AnnotatedMutex mutex_;
+  mutable Mutex mutex_;
   EventPoint point_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -18,7 +18,7 @@ CpuStream::CpuStream(absl::string_view name) : thread_([this] { Run(); }) {
 
 CpuStream::~CpuStream() {
   {
-    AnnotatedLock lock(mutex_);
+    MutexLock lock(mutex_);
     stopping_ = true;
     has_work_.store(true, std::memory_order_release);
     not_empty_.Signal();
@@ -32,7 +32,7 @@ void CpuStream::Enqueue(CpuTask task) {
     return;
   }
   ++num_enqueued_;
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   queue_.push_back(std::move(task));
   has_work_.store(true, std::memory_order_release);
   if (parked_) not_empty_.Signal();
@@ -52,7 +52,7 @@ void CpuStream::Run() {
 
 bool CpuStream::Take(std::vector<CpuTask>& batch) {
   SpinBriefly([this] { return has_work_.load(std::memory_order_acquire); });
-  AnnotatedLock lock(mutex_);
+  MutexLock lock(mutex_);
   while (queue_.empty() && !stopping_) {
     parked_ = true;
     not_empty_.Wait(mutex_);

@@ -12,8 +12,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "common/base/mutex.h"
 #include "kernels/api/device.h"
-#include "kernels/cpu/annotated_mutex.h"
 #include "kernels/cpu/cpu_graph.h"
 #include "kernels/cpu/timeline.h"
 
@@ -55,8 +55,8 @@ class CpuStream : public Stream {
   bool capturing_ = false;
   std::vector<CpuTask> captured_;
 
-  AnnotatedMutex mutex_;
-  AnnotatedCondition not_empty_;
+  Mutex mutex_;
+  Condition not_empty_;
   std::vector<CpuTask> queue_ ABSL_GUARDED_BY(mutex_);
   bool parked_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

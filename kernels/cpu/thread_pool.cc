@@ -35,7 +35,7 @@ ThreadPool::ThreadPool(uint32_t num_threads) : num_threads_(std::max<uint32_t>(n
 
 ThreadPool::~ThreadPool() {
   {
-    AnnotatedLock lock(park_mutex_);
+    MutexLock lock(park_mutex_);
     stopping_ = true;
     wake_.SignalAll();
   }
@@ -49,7 +49,7 @@ void ThreadPool::ParallelFor(uint32_t num_items, Body body) {
     for (uint32_t item = 0; item < num_items; ++item) body(item, thread);
     return;
   }
-  AnnotatedLock lock(run_mutex_);
+  MutexLock lock(run_mutex_);
   Open(num_items, body);
   RunItems(0);
   CloseAndDrain();
@@ -60,7 +60,7 @@ void ThreadPool::Open(uint32_t num_items, const Body& body) {
   num_items_ = num_items;
   next_item_.store(0, std::memory_order_relaxed);
   const uint64_t epoch = Epoch(state_.load(std::memory_order_relaxed)) + 1;
-  AnnotatedLock lock(park_mutex_);
+  MutexLock lock(park_mutex_);
   state_.store(epoch * kEpochOne | kOpen, std::memory_order_release);
   if (num_parked_ > 0) wake_.SignalAll();
 }
@@ -74,7 +74,7 @@ void ThreadPool::CloseAndDrain() {
     if (drained()) return;
     hwy::Pause();
   }
-  AnnotatedLock lock(park_mutex_);
+  MutexLock lock(park_mutex_);
   while (!drained()) drained_.Wait(park_mutex_);
 }
 
@@ -108,7 +108,7 @@ std::optional<uint64_t> ThreadPool::AwaitLoop(uint64_t last_epoch) {
     if (newer(state)) return state;
     hwy::Pause();
   }
-  AnnotatedLock lock(park_mutex_);
+  MutexLock lock(park_mutex_);
   ++num_parked_;
   uint64_t state = state_.load(std::memory_order_relaxed);
   while (!stopping_ && !newer(state)) {
@@ -134,7 +134,7 @@ void ThreadPool::Leave() {
   const uint64_t before = state_.fetch_sub(1, std::memory_order_acq_rel);
   const bool last = (before & kInsideMask) == 1;
   if (last && (before & kOpen) == 0) {
-    AnnotatedLock lock(park_mutex_);
+    MutexLock lock(park_mutex_);
     drained_.Signal();
   }
 }

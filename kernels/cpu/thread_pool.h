@@ -10,7 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
-#include "kernels/cpu/annotated_mutex.h"
+#include "common/base/mutex.h"
 
 namespace spearfish::kernels {
 
@@ -50,7 +50,7 @@ class ThreadPool {
   void RunItems(uint32_t thread);
 
   const uint32_t num_threads_;
-  AnnotatedMutex run_mutex_;  // held for the length of a loop
+  Mutex run_mutex_;  // held for the length of a loop
 
   // epoch << 32 | open << 31 | number of pool threads inside the loop.
   alignas(64) std::atomic<uint64_t> state_{0};
@@ -58,9 +58,9 @@ class ThreadPool {
   uint32_t num_items_ = 0;
   alignas(64) std::atomic<uint32_t> next_item_{0};
 
-  alignas(64) AnnotatedMutex park_mutex_;
-  AnnotatedCondition wake_;     // a loop opened, or the pool stops
-  AnnotatedCondition drained_;  // the last thread left a closed loop
+  alignas(64) Mutex park_mutex_;
+  Condition wake_;     // a loop opened, or the pool stops
+  Condition drained_;  // the last thread left a closed loop
   uint32_t num_parked_ ABSL_GUARDED_BY(park_mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(park_mutex_) = false;
   std::vector<std::thread> threads_;

@@ -5,7 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "kernels/cpu/annotated_mutex.h"
+#include "common/base/mutex.h"
 
 namespace spearfish::kernels {
 
@@ -25,8 +25,8 @@ class Timeline {
   // Threads about to park or parked. Read by Advance after its store and raised by WaitFor before
   // its last check, both sequentially consistent, so that one of the two sees the other.
   mutable std::atomic<uint32_t> num_waiting_{0};
-  mutable AnnotatedMutex mutex_;
-  mutable AnnotatedCondition reached_;
+  mutable Mutex mutex_;
+  mutable Condition reached_;
 };
 
 }  // namespace spearfish::kernels

@@ -24,7 +24,6 @@ namespace spearfish::server::cli {
 namespace {
 
 constexpr char kWorkerReady[] = "spearfish-worker ready: ";
-constexpr char kGatewayReady[] = "spearfish-gateway ready: ";
 
 struct UpFlags {
   std::string model;
@@ -73,33 +72,19 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
   specs.push_back({.name = "gateway",
                    .argv = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
                             "--workers=" + absl::StrJoin(addresses, ",")},
-                   .ready_prefix = kGatewayReady});
+                   .ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(),
+                                                " of ", addresses.size(), " workers at ")});
   return specs;
 }
 
-// Says each step, and once all are ready where to send requests.
-class Announcer {
- public:
-  explicit Announcer(size_t num_workers) : num_workers_(num_workers) {}
-
-  void operator()(const ProcessSpec& spec, const std::string& rest) {
-    if (spec.ready_prefix == kGatewayReady) {
-      endpoint_ = rest;
-    } else {
-      LogInfo(absl::StrCat(spec.name, " ready: ", rest));
-      ++workers_ready_;
-    }
-    if (announced_ || endpoint_.empty() || workers_ready_ < num_workers_) return;
-    announced_ = true;
-    std::cout << "spearfish ready: " << endpoint_ << std::endl;
+// The gateway is ready when it has seen all workers ready: then requests can be sent.
+void Announce(const ProcessSpec& spec, const std::string& rest) {
+  if (spec.ready_prefix == kWorkerReady) {
+    LogInfo(absl::StrCat(spec.name, " ready: ", rest));
+  } else {
+    std::cout << "spearfish ready: " << rest << std::endl;
   }
-
- private:
-  const size_t num_workers_;
-  size_t workers_ready_ = 0;
-  std::string endpoint_;
-  bool announced_ = false;
-};
+}
 
 int Up(const UpFlags& flags) {
   std::string folder = (std::filesystem::temp_directory_path() / "spearfish-XXXXXX").string();
@@ -112,8 +97,7 @@ int Up(const UpFlags& flags) {
     std::filesystem::remove_all(folder, ignored);
   };
   Supervisor::BlockSignals();
-  Announcer announcer(flags.devices.size());
-  Supervisor supervisor(MakeSpecs(flags, folder), SupervisorOptions(), std::ref(announcer));
+  Supervisor supervisor(MakeSpecs(flags, folder), SupervisorOptions(), Announce);
   const absl::Status status = supervisor.Run();
   if (status.ok()) return kGood;
   LogError(status.message().empty() ? "failed" : absl::string_view(status.message()));

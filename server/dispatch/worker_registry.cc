@@ -97,10 +97,10 @@ void WorkerRegistry::Report(size_t index, const std::optional<v1::WorkerLoad>& l
   }
 }
 
-bool WorkerRegistry::AnyReady() const {
+size_t WorkerRegistry::num_ready() const {
   const MutexLock lock(mutex_);
-  return std::any_of(states_.begin(), states_.end(),
-                     [](const State& state) { return state.load.ready(); });
+  return static_cast<size_t>(std::count_if(states_.begin(), states_.end(),
+                                           [](const State& state) { return state.load.ready(); }));
 }
 
 std::vector<v1::WorkerLoad> WorkerRegistry::Loads() const {

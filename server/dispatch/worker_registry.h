@@ -66,7 +66,7 @@ class WorkerRegistry {
   // A call to it failed: not ready until the next good report.
   void MarkFailed(size_t index) { Report(index, std::nullopt); }
 
-  bool AnyReady() const;
+  size_t num_ready() const;
   // Per worker the last report, with the gateway's address for it and its own in-flight count.
   std::vector<v1::WorkerLoad> Loads() const;
 

@@ -18,10 +18,10 @@ struct LoadPoller::Call {
 };
 
 LoadPoller::LoadPoller(WorkerRegistry& registry, LoadPollerOptions options,
-                       std::function<void(bool)> on_readiness)
+                       std::function<void(size_t)> on_report)
     : registry_(registry),
       options_(options),
-      on_readiness_(std::move(on_readiness)),
+      on_report_(std::move(on_report)),
       in_flight_(registry.size(), false),
       thread_([this] { Run(); }) {}
 
@@ -68,7 +68,7 @@ void LoadPoller::Finished(const Call& call, bool ok) {
   const bool answered = ok && call.response.workers_size() > 0;
   registry_.Report(call.index,
                    answered ? std::make_optional(call.response.workers(0)) : std::nullopt);
-  on_readiness_(registry_.AnyReady());
+  on_report_(registry_.num_ready());
   const MutexLock lock(mutex_);
   in_flight_[call.index] = false;
   changed_.SignalAll();  // under the lock: the destructor may run as soon as it is free

@@ -23,9 +23,9 @@ struct LoadPollerOptions {
 // The registry must outlive it. Destruction waits for the calls in flight (at most the timeout).
 class LoadPoller {
  public:
-  // `on_readiness` hears, on the poller's threads, whether any worker is ready, after each report.
+  // `on_report` hears after each report, on the threads of gRPC, how many workers are ready.
   LoadPoller(WorkerRegistry& registry, LoadPollerOptions options,
-             std::function<void(bool any_ready)> on_readiness);
+             std::function<void(size_t num_ready)> on_report);
   ~LoadPoller();
 
  private:
@@ -37,7 +37,7 @@ class LoadPoller {
 
   WorkerRegistry& registry_;
   const LoadPollerOptions options_;
-  const std::function<void(bool)> on_readiness_;
+  const std::function<void(size_t)> on_report_;
   Mutex mutex_;
   Condition changed_;  // stopping_ is set, or a call has ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

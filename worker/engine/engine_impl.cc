@@ -44,7 +44,7 @@ EngineImpl::EngineImpl(const EngineOptions& options, Model& model, const Tokeniz
 
 EngineImpl::~EngineImpl() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     draining_ = true;
     inbox_changed_.Signal();
@@ -74,7 +74,7 @@ absl::Status EngineImpl::Submit(GenerationRequest request, EventSink sink) {
   SF_RETURN_IF_ERROR(ValidateRequest(request, limits_));
   auto prepared = std::make_unique<const PreparedRequest>(std::move(request), limits_, eos_ids_);
   const GenerationRequest& kept = prepared->request();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   SF_RETURN_IF_ERROR(CheckAdmissible(kept));
   live_ids_.insert(kept.request_id);
   ++num_live_;
@@ -86,7 +86,7 @@ absl::Status EngineImpl::Submit(GenerationRequest request, EventSink sink) {
 }
 
 bool EngineImpl::Abort(absl::string_view request_id) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (!live_ids_.contains(request_id)) return false;
   inbox_.emplace_back(AbortCommand{std::string(request_id)});
   inbox_changed_.Signal();
@@ -94,27 +94,30 @@ bool EngineImpl::Abort(absl::string_view request_id) {
 }
 
 void EngineImpl::Drain() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   draining_ = true;
 }
 
 bool EngineImpl::draining() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return draining_;
 }
 
 bool EngineImpl::WaitIdle(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   while (num_live_ > 0) {
-    if (idle_.WaitWithDeadline(&mutex_, deadline)) return num_live_ == 0;
+    const absl::Duration left = deadline - absl::Now();
+    if (left <= absl::ZeroDuration()) return false;
+    // In pieces: an infinite wait has no end that a clock could show.
+    idle_.WaitFor(mutex_, std::min(left, absl::Hours(1)));
   }
   return true;
 }
 
 EngineStats EngineImpl::stats() const {
   const absl::Time now = options_.clock();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   EngineStats stats = stats_;
   stats.num_waiting += num_inbox_sequences_;
   stats.tokens_per_second = rate_.TokensPerSecond(now);
@@ -128,7 +131,7 @@ void EngineImpl::Run() {
     core_.ExpireDeadlines(options_.clock());
     core_.ScheduleStep();
     {
-      const absl::MutexLock lock(&mutex_);
+      const MutexLock lock(mutex_);
       Publish();
     }
     core_.RunStep();
@@ -141,12 +144,12 @@ void EngineImpl::Run() {
 EngineImpl::Inbox EngineImpl::TakeInbox(std::vector<Command>& commands) {
   const absl::Time now = options_.clock();
   commands.clear();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   const uint64_t generated = core_.totals().generated_tokens;
   rate_.Add(now, generated - stats_.generated_tokens_total);
   Publish();
   while (core_.num_live_requests() == 0 && inbox_.empty() && !stopping_) {
-    inbox_changed_.Wait(&mutex_);
+    inbox_changed_.Wait(mutex_);
   }
   commands.swap(inbox_);
   // They count as waiting until the next Publish says how many still do.
@@ -182,7 +185,7 @@ void EngineImpl::Publish() {
 }
 
 void EngineImpl::ReleaseId(const std::string& request_id) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   live_ids_.erase(request_id);
 }
 

@@ -13,8 +13,8 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/engine_core.h"
 #include "worker/engine/prepared_request.h"
@@ -66,9 +66,9 @@ class EngineImpl final : public Engine {
   const RequestLimits limits_;
   EngineCore core_;  // the engine thread's
 
-  mutable absl::Mutex mutex_;
-  absl::CondVar inbox_changed_;  // a command came, or stopping_
-  absl::CondVar idle_;           // num_live_ became 0
+  mutable Mutex mutex_;
+  Condition inbox_changed_;  // a command came, or stopping_
+  Condition idle_;           // num_live_ became 0
   std::vector<Command> inbox_ ABSL_GUARDED_BY(mutex_);
   uint32_t num_inbox_requests_ ABSL_GUARDED_BY(mutex_) = 0;
   uint32_t num_inbox_sequences_ ABSL_GUARDED_BY(mutex_) = 0;

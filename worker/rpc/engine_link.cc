@@ -8,7 +8,7 @@ namespace spearfish::worker {
 absl::Status EngineLink::Submit(Engine& engine, GenerationRequest request, EventSink sink) {
   const std::string id = request.request_id;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (cancelled_) return absl::CancelledError("cancelled before it was submitted");
     request_id_ = id;
     sequences_left_ = request.num_sequences;
@@ -18,7 +18,7 @@ absl::Status EngineLink::Submit(Engine& engine, GenerationRequest request, Event
   if (!status.ok()) return status;
   bool abort = false;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (!ended_) engine_ = &engine;
     if (cancelled_) abort = std::exchange(engine_, nullptr) != nullptr;
   }
@@ -30,7 +30,7 @@ void EngineLink::Cancel() {
   Engine* engine = nullptr;
   std::string id;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     cancelled_ = true;
     engine = std::exchange(engine_, nullptr);
     id = request_id_;
@@ -39,7 +39,7 @@ void EngineLink::Cancel() {
 }
 
 bool EngineLink::Observe(const EngineEvent& event) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (std::holds_alternative<SequenceFinished>(event)) {
     ended_ = --sequences_left_ == 0;
   } else if (std::holds_alternative<RequestFailed>(event)) {

@@ -7,7 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/request.h"
 
@@ -29,7 +29,7 @@ class EngineLink {
   bool Observe(const EngineEvent& event);
 
  private:
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   Engine* engine_ ABSL_GUARDED_BY(mutex_) = nullptr;  // set while the engine has the request
   std::string request_id_ ABSL_GUARDED_BY(mutex_);
   uint32_t sequences_left_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -37,7 +37,7 @@ void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
         [self = shared_from_this()](EngineEvent event) { self->OnEvent(std::move(event)); });
   }
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (!status.ok()) final_ = status;
     busy_ = false;
   }
@@ -47,7 +47,7 @@ void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
 void GenerateStreamReactor::OnEvent(EngineEvent event) {
   const bool last = link_.Observe(event);
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (auto* failed = std::get_if<RequestFailed>(&event)) {
       final_ = std::move(failed->status);
     } else {
@@ -84,7 +84,7 @@ void GenerateStreamReactor::EnqueueDelta(v1::Delta delta) {
 void GenerateStreamReactor::OnWriteDone(bool ok) {
   if (!ok) StopWriting();
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     busy_ = false;
   }
   Advance();
@@ -97,7 +97,7 @@ void GenerateStreamReactor::OnCancel() {
 
 void GenerateStreamReactor::StopWriting() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     cancelled_ = true;
     queue_.clear();
   }
@@ -107,7 +107,7 @@ void GenerateStreamReactor::StopWriting() {
 void GenerateStreamReactor::Advance() {
   std::optional<absl::Status> finish;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (busy_) return;
     if (!queue_.empty()) {
       current_ = std::move(queue_.front());

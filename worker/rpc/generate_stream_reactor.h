@@ -13,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/rpc/admitted_request.h"
 #include "worker/rpc/engine_link.h"
@@ -56,7 +56,7 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   std::string request_id_;              // written before the engine gets the sink
   v1::GenerateStreamResponse current_;  // of the write in flight; touched by who set busy_
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   // A write is in flight; Start hasn't ended; or the call has been finished.
   bool busy_ ABSL_GUARDED_BY(mutex_) = true;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

@@ -10,26 +10,26 @@ ServingState::ServingState(std::string device)
     : device_(std::move(device)), started_(absl::Now()) {}
 
 void ServingState::SetListening(std::string address, HealthListener listener) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   address_ = std::move(address);
   health_ = std::move(listener);
   TellHealth();
 }
 
 void ServingState::StopListening() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   health_ = nullptr;
 }
 
 void ServingState::SetLoaded(const LoadedModel& model) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (draining()) model.engine.Drain();
   loaded_.store(&model, std::memory_order_release);
   TellHealth();
 }
 
 void ServingState::Drain() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   draining_.store(true, std::memory_order_release);
   if (const LoadedModel* model = loaded()) model->engine.Drain();
   TellHealth();
@@ -51,7 +51,7 @@ absl::StatusOr<const LoadedModel*> ServingState::Admitting() const {
 }
 
 std::string ServingState::address() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return address_;
 }
 

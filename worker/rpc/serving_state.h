@@ -8,8 +8,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "common/base/mutex.h"
 #include "worker/rpc/loaded_model.h"
 
 namespace spearfish::worker {
@@ -54,7 +54,7 @@ class ServingState {
   const absl::Time started_;
   std::atomic<const LoadedModel*> loaded_{nullptr};
   std::atomic<bool> draining_{false};
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   std::string address_ ABSL_GUARDED_BY(mutex_);
   HealthListener health_ ABSL_GUARDED_BY(mutex_);
 };

@@ -8,23 +8,25 @@ TaskThread::TaskThread() : thread_([this] { Run(); }) {}
 
 TaskThread::~TaskThread() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
+    changed_.SignalAll();
   }
   thread_.join();
 }
 
 void TaskThread::Post(std::function<void()> task) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   tasks_.push_back(std::move(task));
+  changed_.Signal();
 }
 
 void TaskThread::Run() {
   for (;;) {
     std::function<void()> task;
     {
-      const absl::MutexLock lock(&mutex_);
-      mutex_.Await(absl::Condition(this, &TaskThread::HasWork));
+      const MutexLock lock(mutex_);
+      while (!stopping_ && tasks_.empty()) changed_.Wait(mutex_);
       if (tasks_.empty()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();

@@ -16,13 +16,16 @@ class Launcher:
         self.shm = pathlib.Path(self.folder.name, "shm")
         self.shm.mkdir()
         self.log_path = pathlib.Path(self.folder.name, "log")
-        self.log = open(self.log_path, "w", encoding="utf-8")
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            self.process = self._start(bin_folder, model, devices, extra, log)
+        self.endpoint = self._await_ready()
+
+    def _start(self, bin_folder, model, devices, extra, log):
         environment = dict(os.environ, TMPDIR=self.folder.name)
-        self.process = subprocess.Popen(
+        return subprocess.Popen(
             [str(pathlib.Path(bin_folder, "spearfish")), "up", f"--model={model}",
              f"--devices={devices}", "--listen=127.0.0.1:0", f"--shm-dir={self.shm}", *extra],
-            stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment)
-        self.endpoint = self._await_ready()
+            stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
 
     def _await_ready(self):
         watchdog = threading.Timer(240, self.process.kill)
@@ -36,7 +39,6 @@ class Launcher:
         raise RuntimeError("spearfish up was never ready:\n" + self.read_log())
 
     def read_log(self):
-        self.log.flush()
         return self.log_path.read_text(encoding="utf-8")
 
     def worker_pids(self):
@@ -75,7 +77,6 @@ class Launcher:
             self.process.kill()
             status = self.process.wait()
         self.process.stdout.close()
-        self.log.close()
         return status
 
     def cleanup(self):

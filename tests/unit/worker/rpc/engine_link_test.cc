@@ -30,9 +30,9 @@ TEST(EngineLink, CancelBeforeSubmitKeepsItFromTheEngine) {
 }
 
 TEST(EngineLink, CancelAfterTheEndAbortsNobody) {
-  FakeEngine engine;
   EngineLink link;
   absl::Notification ended;
+  FakeEngine engine;  // last: its thread uses the others
   ASSERT_TRUE(link.Submit(engine, Request(),
                           [&](const EngineEvent& event) {
                             if (link.Observe(event)) ended.Notify();
@@ -66,8 +66,8 @@ TEST(EngineLink, AFailureIsTheLastEvent) {
 
 TEST(EngineLink, ACancelRacingSubmitIsNeverLost) {
   for (int i = 0; i < 200; ++i) {
-    FakeEngine engine;
     EngineLink link;
+    FakeEngine engine;  // last: its thread uses the link
     std::thread cancel([&] { link.Cancel(); });
     const absl::Status status =
         link.Submit(engine, Request(), [&](const EngineEvent& e) { link.Observe(e); });

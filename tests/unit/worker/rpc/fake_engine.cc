@@ -4,42 +4,42 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/clock.h"
+
 namespace spearfish::worker {
 
 void FakeEngine::RefuseWith(absl::Status status) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   refusal_ = std::move(status);
 }
 
 void FakeEngine::AnswerWith(uint32_t num_tokens) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   answer_tokens_ = num_tokens;
 }
 
 GenerationRequest FakeEngine::TakeRequest() {
-  const auto came = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !requests_.empty(); };
-  const absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(&came));
+  const MutexLock lock(mutex_);
+  while (requests_.empty()) changed_.Wait(mutex_);
   GenerationRequest request = std::move(requests_.front());
   requests_.pop_front();
   return request;
 }
 
 void FakeEngine::WaitForAbort(const std::string& request_id) {
-  const auto aborted = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return std::find(aborted_.begin(), aborted_.end(), request_id) != aborted_.end();
-  };
-  const absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(&aborted));
+  const MutexLock lock(mutex_);
+  while (std::find(aborted_.begin(), aborted_.end(), request_id) == aborted_.end()) {
+    changed_.Wait(mutex_);
+  }
 }
 
 size_t FakeEngine::num_live() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return live_.size();
 }
 
 size_t FakeEngine::num_submitted() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return num_submitted_;
 }
 
@@ -65,7 +65,7 @@ absl::Status FakeEngine::Submit(GenerationRequest request, EventSink sink) {
   uint32_t answer_tokens = 0;
   const std::string id = request.request_id;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (!refusal_.ok()) return refusal_;
     if (draining_) return absl::UnavailableError("engine is draining");
     if (live_.contains(id)) return absl::AlreadyExistsError("request is live: " + id);
@@ -75,6 +75,7 @@ absl::Status FakeEngine::Submit(GenerationRequest request, EventSink sink) {
     ++num_submitted_;
     answer_tokens = answer_tokens_;
     if (answer_tokens == 0) requests_.push_back(std::move(request));
+    changed_.SignalAll();
   }
   if (answer_tokens == 0) return absl::OkStatus();
   Emit(id, PromptDone{});
@@ -87,8 +88,9 @@ bool FakeEngine::Abort(absl::string_view request_id) {
   const std::string id(request_id);
   uint32_t num_sequences = 0;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     aborted_.push_back(id);
+    changed_.SignalAll();
     const auto found = live_.find(id);
     if (found == live_.end()) return false;
     num_sequences = found->second.num_sequences;
@@ -103,19 +105,21 @@ bool FakeEngine::Abort(absl::string_view request_id) {
 }
 
 void FakeEngine::Drain() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   draining_ = true;
 }
 
 bool FakeEngine::draining() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return draining_;
 }
 
 bool FakeEngine::WaitIdle(absl::Duration timeout) {
-  const auto idle = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return live_.empty(); };
-  const absl::MutexLock lock(&mutex_);
-  return mutex_.AwaitWithTimeout(absl::Condition(&idle), timeout);
+  const absl::Time deadline = absl::Now() + timeout;
+  const MutexLock lock(mutex_);
+  while (!live_.empty() && changed_.WaitFor(mutex_, deadline - absl::Now())) {
+  }
+  return live_.empty();
 }
 
 EngineStats FakeEngine::stats() const {
@@ -134,7 +138,7 @@ EngineStats FakeEngine::stats() const {
 void FakeEngine::Report(const std::string& request_id, const EngineEvent& event) {
   EventSink sink;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     const auto found = live_.find(request_id);
     if (found == live_.end()) return;
     Live& live = found->second;
@@ -143,6 +147,7 @@ void FakeEngine::Report(const std::string& request_id, const EngineEvent& event)
         std::holds_alternative<RequestFailed>(event) || (finished && --live.sequences_left == 0);
     sink = live.sink;
     if (last) live_.erase(found);
+    changed_.SignalAll();
   }
   sink(event);
 }

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
+#include "common/base/mutex.h"
 #include "worker/engine/engine.h"
 #include "worker/rpc/task_thread.h"
 
@@ -51,7 +51,8 @@ class FakeEngine : public Engine {
 
   void Report(const std::string& request_id, const EngineEvent& event);
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  Condition changed_;  // requests_, aborted_ or live_
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);
   uint32_t answer_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
