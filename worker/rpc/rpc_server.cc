@@ -78,7 +78,6 @@ absl::Status GrpcServer::Start(const RpcServerOptions& options, const ListenAddr
   address_ = listen.ToString(static_cast<uint16_t>(bound_port));
   grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService();
   state_.SetListening(address_, [health](bool serving) {
-    health->SetServingStatus("", serving);
     health->SetServingStatus(v1::InferenceService::service_full_name(), serving);
   });
   return absl::OkStatus();

@@ -28,15 +28,15 @@ std::string SocketPath(const std::string& name) {
   return absl::StrCat(::testing::TempDir(), "/spearfish-", name, "-", getpid(), ".sock");
 }
 
-TEST(RpcServer, HealthFollowsLoadingServingDraining) {
+TEST(RpcServer, IsAliveThroughoutAndReadyBetweenLoadingAndDraining) {
   RpcTestServer server(RpcTestServer::Begin::kLoading);
-  EXPECT_EQ(server.Health(""), kNotServing);
+  EXPECT_EQ(server.Health(""), kServing);
   EXPECT_EQ(server.Health(kService), kNotServing);
   server.SetLoaded();
   EXPECT_EQ(server.Health(""), kServing);
   EXPECT_EQ(server.Health(kService), kServing);
   server.state().Drain();
-  EXPECT_EQ(server.Health(""), kNotServing);
+  EXPECT_EQ(server.Health(""), kServing);
   EXPECT_EQ(server.Health(kService), kNotServing);
 }
 
