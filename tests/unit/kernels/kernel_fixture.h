@@ -90,7 +90,8 @@ class KernelTest : public ::testing::TestWithParam<KernelParam> {
     stream_->Synchronize();
     for (size_t i = 0; i < outputs.size(); ++i) {
       EXPECT_TRUE(outputs[i]->GuardsIntact()) << "output " << i;
-      EXPECT_EQ(std::memcmp(outputs[i]->data(), first[i].data(), first[i].size() * sizeof(T)), 0)
+      const std::span<const T> again(outputs[i]->data(), first[i].size());
+      EXPECT_TRUE(std::ranges::equal(std::as_bytes(again), std::as_bytes(std::span(first[i]))))
           << "output " << i << " differs under graph replay";
     }
   }
