@@ -181,6 +181,7 @@ TEST_F(ExpertCacheSegmentTest, ThreadsOfOneProcessPopulateOnce) {
   std::vector<std::unique_ptr<ExpertCacheSegment>> segments(4);
   {
     std::vector<std::jthread> threads;
+    threads.reserve(segments.size());
     for (auto& segment : segments) {
       threads.emplace_back([this, &segment] { segment = Attach().value(); });
     }

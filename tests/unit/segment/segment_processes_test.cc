@@ -91,6 +91,7 @@ TEST_F(SegmentProcessesTest, TwoProcessesHaveTheExpertsInMemoryOnce) {
 
 TEST_F(SegmentProcessesTest, FourProcessesPopulateOnce) {
   std::vector<std::unique_ptr<ChildProcess>> children;
+  children.reserve(4);
   for (int i = 0; i < 4; ++i) {
     children.push_back(std::make_unique<ChildProcess>([&](const ChildProcess::Say& say) {
       const auto segment = Attach();
