@@ -1,5 +1,12 @@
 include(GoogleTest)
 
+# Debian's gRPC, Protobuf and Abseil are built without ThreadSanitizer (tests/support/tsan.supp).
+set(SPEARFISH_TEST_ENVIRONMENT "")
+if(SPEARFISH_SANITIZE STREQUAL "thread")
+  set(SPEARFISH_TEST_ENVIRONMENT
+      "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp:ignore_noninstrumented_modules=1")
+endif()
+
 # spearfish_library(NAME SRCS a.cc ... DEPS target ...): one static library a folder.
 function(spearfish_library name)
   cmake_parse_arguments(arg "" "" "SRCS;DEPS" ${ARGN})
@@ -31,7 +38,8 @@ function(spearfish_test name)
   target_compile_definitions(${name} PRIVATE SPEARFISH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              SPEARFISH_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-                       PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
+                       PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
+                                  ENVIRONMENT "${SPEARFISH_TEST_ENVIRONMENT}")
 endfunction()
 
 # spearfish_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary, only with SPEARFISH_FUZZ.
