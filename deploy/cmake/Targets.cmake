@@ -37,9 +37,14 @@ function(spearfish_test name)
   target_link_libraries(${name} PRIVATE spearfish_options ${arg_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE SPEARFISH_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                              SPEARFISH_BINARY_DIR="${CMAKE_BINARY_DIR}/bin")
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST
-                       PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
-                                  ENVIRONMENT "${SPEARFISH_TEST_ENVIRONMENT}")
+  set(properties TIMEOUT ${arg_TIMEOUT})
+  if(arg_LABELS)
+    list(APPEND properties LABELS "${arg_LABELS}")
+  endif()
+  if(SPEARFISH_TEST_ENVIRONMENT)
+    list(APPEND properties ENVIRONMENT "${SPEARFISH_TEST_ENVIRONMENT}")
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
 endfunction()
 
 # spearfish_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary, only with SPEARFISH_FUZZ.
