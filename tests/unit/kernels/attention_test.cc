@@ -193,9 +193,8 @@ TEST_P(AttentionTest, BitsOfARowDoNotDependOnTheChunks) {
       part.context_lens = lens;
       part.num_rows = static_cast<uint32_t>(end - begin);
       const std::vector<float> out = Run(part);
-      ASSERT_EQ(std::memcmp(out.data(), &expected[static_cast<size_t>(begin) * row_floats],
-                            out.size() * sizeof(float)),
-                0)
+      ASSERT_TRUE(SameBits(
+          out, std::span(expected).subspan(static_cast<size_t>(begin) * row_floats, out.size())))
           << "chunk of " << chunk << " at " << begin;
     }
   }
@@ -223,7 +222,7 @@ TEST_P(AttentionTest, BitsDoNotDependOnThreadsOrNeighbours) {
   alone.num_rows = 1;
   alone.num_seqs = 1;
   const std::vector<float> out = Run(alone);
-  EXPECT_EQ(std::memcmp(out.data(), &expected[size_t{31} * 4 * 32], out.size() * sizeof(float)), 0);
+  EXPECT_TRUE(SameBits(out, std::span(expected).subspan(size_t{31} * 4 * 32, out.size())));
 }
 
 TEST_P(AttentionTest, BitsDoNotDependOnTheBlockSize) {

@@ -108,6 +108,11 @@ class KernelTest : public ::testing::TestWithParam<KernelParam> {
   std::unique_ptr<Stream> stream_;
 };
 
+// Also where NaN marks what was not written, or -0 must not pass for 0.
+inline bool SameBits(std::span<const float> a, std::span<const float> b) {
+  return std::ranges::equal(std::as_bytes(a), std::as_bytes(b));
+}
+
 // |actual - expected| <= tolerance * max(1, |expected|), element by element.
 void ExpectClose(std::span<const float> actual, const std::vector<double>& expected,
                  double tolerance);
