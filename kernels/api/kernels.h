@@ -93,7 +93,8 @@ struct QkNormRopeAppendArgs {
 // Causal attention over paged KV. Sequence s has the query rows [query_starts[s],
 // query_starts[s+1]) and context_lens[s] tokens in the cache, these rows' included, so that row i
 // of them stands at position context_lens[s] - num_queries + i and sees positions 0..its own.
-// out[t, h] = softmax(q . k * scale) v, kv head = h / (num_heads / num_kv_heads).
+// out[t, h] = softmax(q . k * scale) v, kv head = h / (num_heads / num_kv_heads); zeros for a row
+// before position 0 (padding). head_dim is even and at most kMaxHeadDim of kernels/api/validate.h.
 // q, out [num_rows, num_heads, head_dim] A; query_starts [num_seqs + 1] int32, context_lens
 // [num_seqs] int32; block_tables [num_seqs, max_blocks] int32.
 struct AttentionArgs {
@@ -189,7 +190,9 @@ struct LogitBias {
 // Order: repetition, frequency and presence penalties, biases, then argmax; or / temperature,
 // top-k, top-p (over what top-k left, renormalised), min-p, and one draw: the smallest token in
 // descending order of probability (ties: lower id) whose cumulative mass exceeds u * total mass,
-// u in [0, 1) a pure function of (seed, counter). If no token is left finite, token 0.
+// u = UniformDouble(seed, counter) of kernels/api/philox.h. A token whose logit is NaN or infinite,
+// at first or after the adjustments, is never chosen; if no token is left finite, token 0. History
+// and biases outside the vocabulary are ignored. The most likely token passes every filter.
 // logits [num_rows, vocab] F32, read only; out_tokens [num_rows] int32.
 // workspace: SampleWorkspaceBytes(num_rows, vocab).
 struct SampleArgs {
@@ -206,7 +209,8 @@ struct SampleArgs {
 // Log-probabilities of the raw logits (before penalties and temperature), float64 log-sum-exp.
 // token_logprobs[r] = logits[r, tokens[r]] - logsumexp(logits[r]); ranks[r] = number of tokens with
 // a strictly larger logit; the top_n largest in descending order (ties: lower id) to top_ids and
-// top_logprobs [num_rows, top_n] (null when top_n is 0).
+// top_logprobs [num_rows, top_n] (null when top_n is 0). The sum runs over the finite logits; NaN
+// ranks as -infinity; without a finite logit the log-probabilities are NaN.
 struct LogProbsArgs {
   const float* logits;  // [num_rows, vocab]
   const int32_t* tokens;
