@@ -1,29 +1,22 @@
 #include "common/expert_cache/cache_file.h"
 
-#include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
-#include <cstdio>
-#include <filesystem>
 #include <span>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/status_macros.h"
 #include "common/expert_cache/cache_image.h"
+#include "common/expert_cache/huge_pages.h"
+#include "common/expert_cache/temporary_file.h"
 
 namespace spearfish {
 namespace {
-
-std::string FolderOf(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
 
 absl::Status CheckDiskSpace(const std::string& path, uint64_t needed) {
   struct statvfs info = {};
@@ -46,18 +39,6 @@ absl::Status WriteAt(int fd, std::span<const std::byte> bytes, uint64_t offset) 
     offset += static_cast<uint64_t>(written);
   }
   return absl::OkStatus();
-}
-
-absl::Status Sync(int fd, const std::string& path) {
-  if (fsync(fd) == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot sync ", path));
-}
-
-absl::Status SyncFolder(const std::string& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", folder));
-  const absl::Cleanup close_fd = [fd] { close(fd); };
-  return Sync(fd, folder);
 }
 
 absl::Status WriteImage(const Checkpoint& checkpoint, const CachePlan& plan, int fd,
@@ -85,23 +66,15 @@ absl::Status WriteCacheFile(const Checkpoint& checkpoint, const CachePlan& plan,
                             const std::string& path, uint32_t num_threads,
                             const BuildProgressFn& progress) {
   SF_RETURN_IF_ERROR(CheckDiskSpace(path, plan.image_bytes()));
-  const std::string temporary = absl::StrCat(path, ".tmp-", getpid());
-  const int fd = open(temporary.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat("cannot create ", temporary));
-  absl::Cleanup remove = [&temporary] { unlink(temporary.c_str()); };
-  const absl::Cleanup close_fd = [fd] { close(fd); };
-  SF_RETURN_IF_ERROR(WriteImage(checkpoint, plan, fd, num_threads, progress));
-  SF_RETURN_IF_ERROR(Sync(fd, temporary));
-  if (rename(temporary.c_str(), path.c_str()) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot rename ", temporary, " to ", path));
-  }
-  std::move(remove).Cancel();
-  return SyncFolder(FolderOf(path));
+  SF_ASSIGN_OR_RETURN(const auto file, TemporaryFile::Create(path));
+  SF_RETURN_IF_ERROR(WriteImage(checkpoint, plan, file->fd(), num_threads, progress));
+  return file->Commit();
 }
 
 absl::StatusOr<std::unique_ptr<CacheFile>> CacheFile::Open(const std::string& path) {
   SF_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> file, MappedFile::Open(path));
-  const absl::StatusOr<CacheView> cache = CacheView::Open(file->bytes());
+  const absl::StatusOr<CacheView> cache =
+      CacheView::Open(TrimToImage(file->bytes(), HugePageBytes(path)));
   if (!cache.ok()) {
     return absl::Status(cache.status().code(),
                         absl::StrCat(cache.status().message(), " (", path, ")"));

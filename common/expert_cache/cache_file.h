@@ -19,8 +19,8 @@ namespace spearfish {
 
 // Packs the checkpoint into `path` with one layer in memory at a time. The file has its name only
 // when it is whole and on the disk: written as "PATH.tmp-PID", synced, renamed, its folder synced;
-// removed on an error. Replaces an older file. ResourceExhausted with both figures when the disk
-// has not enough space, before a byte is written.
+// removed on an error (a kill's leftover by the next build). Replaces an older file.
+// ResourceExhausted with both figures when the disk has not enough space, before a byte is written.
 absl::Status WriteCacheFile(const Checkpoint& checkpoint, const CachePlan& plan,
                             const std::string& path, uint32_t num_threads,
                             const BuildProgressFn& progress);

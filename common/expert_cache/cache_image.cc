@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/expert_cache/parallel_tasks.h"
 
 namespace spearfish {
 namespace {
@@ -111,28 +112,34 @@ absl::Status Truncated(uint64_t bytes, uint64_t needed) {
 }  // namespace
 
 absl::StatusOr<CacheHeaderView> CacheHeaderView::Open(std::span<const std::byte> image) {
-  if (image.size() < sizeof(CacheHeader)) {
+  return OpenHead(image, image.size());
+}
+
+absl::StatusOr<CacheHeaderView> CacheHeaderView::OpenHead(std::span<const std::byte> head,
+                                                          uint64_t image_bytes) {
+  if (head.size() < sizeof(CacheHeader)) {
     return absl::InvalidArgumentError(
-        absl::StrCat("not an expert cache: ", image.size(),
+        absl::StrCat("not an expert cache: ", head.size(),
                      " bytes are less than a header; make one with spearfish-pack build"));
   }
-  SF_CHECK(reinterpret_cast<uintptr_t>(image.data()) % alignof(CacheHeader) == 0);
-  const auto& header = *reinterpret_cast<const CacheHeader*>(image.data());
+  SF_CHECK(reinterpret_cast<uintptr_t>(head.data()) % alignof(CacheHeader) == 0);
+  const auto& header = *reinterpret_cast<const CacheHeader*>(head.data());
   SF_RETURN_IF_ERROR(CheckMagicAndVersion(header));
   const uint64_t table_bytes = uint64_t{header.num_layers} * sizeof(LayerEntry);
   const uint64_t table_end = sizeof(CacheHeader) + table_bytes;
-  if (image.size() < table_end) return Truncated(image.size(), table_end);
-  const auto* entries = reinterpret_cast<const LayerEntry*>(image.data() + sizeof(CacheHeader));
+  if (head.size() < table_end) return Truncated(image_bytes, table_end);
+  const auto* entries = reinterpret_cast<const LayerEntry*>(head.data() + sizeof(CacheHeader));
   const std::span<const LayerEntry> layers(entries, header.num_layers);
   if (HeaderChecksum(header, layers) != header.checksum) {
     return DataLoss("header checksum does not match");
   }
-  if (header.image_bytes != image.size()) return Truncated(image.size(), header.image_bytes);
+  if (header.image_bytes != image_bytes) return Truncated(image_bytes, header.image_bytes);
   SF_ASSIGN_OR_RETURN(const RecordLayout layout, CheckLayout(header));
   SF_RETURN_IF_ERROR(CheckOffsets(header, layers));
   SF_RETURN_IF_ERROR(CheckMutableFields(header, layers));
+  if (head.size() < header.records_offset) return Truncated(head.size(), header.records_offset);
   if (header.header_bytes != sizeof(CacheHeader) || header.model_name.back() != '\0' ||
-      !AllZero(image.subspan(table_end, header.records_offset - table_end))) {
+      !AllZero(head.subspan(table_end, header.records_offset - table_end))) {
     return DataLoss("padding is not zero");
   }
   return CacheHeaderView(&header, entries, layout);
@@ -151,12 +158,16 @@ uint64_t CombineRecordChecksums(std::span<const uint64_t> checksums) {
   return XXH3_64bits(checksums.data(), checksums.size_bytes());
 }
 
-uint64_t LayerChecksum(std::span<const std::byte> records, uint64_t record_bytes) {
+uint64_t LayerChecksum(std::span<const std::byte> records, uint64_t record_bytes,
+                       uint32_t num_threads) {
   SF_CHECK(record_bytes > 0 && records.size() % record_bytes == 0);
-  std::vector<uint64_t> checksums;
-  for (uint64_t at = 0; at < records.size(); at += record_bytes) {
-    checksums.push_back(RecordChecksum(records.subspan(at, record_bytes)));
-  }
+  std::vector<uint64_t> checksums(records.size() / record_bytes);
+  const absl::Status status =
+      RunTasks(static_cast<uint32_t>(checksums.size()), num_threads, [&](uint32_t i) {
+        checksums[i] = RecordChecksum(records.subspan(i * record_bytes, record_bytes));
+        return absl::OkStatus();
+      });
+  SF_CHECK(status.ok());
   return CombineRecordChecksums(checksums);
 }
 

@@ -22,6 +22,10 @@ class CacheHeaderView {
   // Checks all but readiness and records: magic, version, checksum, geometry, that the image has
   // the size that the header says and every layer lies where it must. Errors as CacheView::Open.
   static absl::StatusOr<CacheHeaderView> Open(std::span<const std::byte> image);
+  // The same from a copy of the image's head, up to the first record at least; `image_bytes` is the
+  // length of the whole.
+  static absl::StatusOr<CacheHeaderView> OpenHead(std::span<const std::byte> head,
+                                                  uint64_t image_bytes);
 
   const CacheHeader& header() const { return *header_; }
   std::span<const LayerEntry> layers() const { return {entries_, header_->num_layers}; }
@@ -42,8 +46,10 @@ class CacheHeaderView {
   RecordLayout layout_;
 };
 
-// The checksum of one layer: `records` holds its records, one after the other.
-uint64_t LayerChecksum(std::span<const std::byte> records, uint64_t record_bytes);
+// The checksum of one layer: `records` holds its records, one after the other. On `num_threads`
+// threads, 0 = all cores.
+uint64_t LayerChecksum(std::span<const std::byte> records, uint64_t record_bytes,
+                       uint32_t num_threads = 1);
 // The same from the records' own checksums.
 uint64_t RecordChecksum(std::span<const std::byte> record);
 uint64_t CombineRecordChecksums(std::span<const uint64_t> checksums);

@@ -61,8 +61,12 @@ std::span<const std::byte> CacheView::Record(LayerId layer, ExpertId expert) con
 absl::Status CacheView::VerifyLayer(LayerId layer) const {
   const LayerEntry& entry = EntryOf(image_, layer);
   SF_CHECK(entry.offset != 0);
-  const auto records = image_.subspan(entry.offset, entry.bytes);
-  if (LayerChecksum(records, layout_.record_bytes) == entry.checksum) return absl::OkStatus();
+  return CompareLayer(
+      layer, LayerChecksum(image_.subspan(entry.offset, entry.bytes), layout_.record_bytes));
+}
+
+absl::Status CacheView::CompareLayer(LayerId layer, uint64_t checksum) const {
+  if (checksum == EntryOf(image_, layer).checksum) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("expert cache checksum mismatch: layer ", Index(layer),
                                           " of ", model_name(),
                                           "; remove it and run spearfish-pack again"));

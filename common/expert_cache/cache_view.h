@@ -39,6 +39,8 @@ class CacheView {
 
   // Recomputes one layer's checksum over its records; DataLoss names the layer.
   absl::Status VerifyLayer(LayerId layer) const;
+  // The same with the checksum of its records already computed (cache_verifier.h: on threads).
+  absl::Status CompareLayer(LayerId layer, uint64_t checksum) const;
   absl::Status VerifyAll() const;
 
  private:

@@ -1,35 +1,49 @@
 // Every byte of a cache image: the content of a cache file and of a segment (they are the same).
 // Integers are little-endian.
 //
+// clang-format off
 //   0                      header, 4096 bytes (CacheHeader)
 //   4096                   layer table, one LayerEntry of 32 bytes for each of the model's layers
 //                          zeros up to the next multiple of 4096
 //   records_offset         the records of the first MoE layer, expert after expert
 //                          the records of the next MoE layer, ...
-//   image_bytes            end
+//   image_bytes            end; on hugetlbfs zeros follow up to the end of the last huge page
 //
-// CacheHeader                           | LayerEntry
-//   0    8  magic "SPEARFSH"            |   0  8  offset of the layer's first record; 0 = dense
-//   layer 8    4  format version              |   8  8  bytes of all its records; 0 = dense layer
-//   12   4  size of this header         |   16 8  checksum of its records     (stored before ready)
-//   16   32 identity (SHA-256)          |   24 4  ready flag: 0 or kLayerReady        (release)
-//   48   4  bits of a weight            |   28 4  zero
-//   52   4  ScaleMode                   |
-//   56   4  layers of the model         | One record is drawn in record_layout.h and marlin_tile.h.
-//   60   4  MoE layers among them       |
-//   64   4  experts of a MoE layer      | header checksum = XXH3-64 over header bytes [0, 4080),
-//   then 68   4  hidden                      |   offset and bytes of every LayerEntry. 72   4
-//   intermediate                | layer checksum = XXH3-64 over the array of the XXH3-64 of 76   4
-//   slice channels              |   each of its records: threads hash records on their own. 80   4
-//   slices of a record          | 84   4  group of w13                | Written while populating:
-//   checksum, ready flag, state; all 88   4  group of w2                 | else is fixed before the
-//   image gets its name. Every layer's 92   4  zero                        | flag is set after its
-//   checksum and records, the state last 96   8  bytes of a slice            | of all; both with
-//   release order, read with acquire order. 104  8  bytes of a record           | 112  8
-//   records_offset              | 120  8  image_bytes                 | 128  256 model name,
-//   zero-padded    | 384  3696 zeros                     | 4080 8  header checksum             |
-//   4088 4  CacheState                  |
-//   4092 4  zero                        |
+// CacheHeader                              LayerEntry
+//   0     8     magic "SPEARFSH"             0   8   offset of the layer's first record; 0 = dense
+//   8     4     format version               8   8   bytes of all its records; 0 = dense layer
+//   12    4     size of this header          16  8   checksum of its records (stored before ready)
+//   16    32    identity (SHA-256)           24  4   ready flag: 0 or kLayerReady (release)
+//   48    4     bits of a weight             28  4   zero
+//   52    4     ScaleMode
+//   56    4     layers of the model
+//   60    4     MoE layers among them
+//   64    4     experts of a MoE layer
+//   68    4     hidden
+//   72    4     intermediate
+//   76    4     slice channels
+//   80    4     slices of a record
+//   84    4     group of w13
+//   88    4     group of w2
+//   92    4     zero
+//   96    8     bytes of a slice
+//   104   8     bytes of a record
+//   112   8     records_offset
+//   120   8     image_bytes
+//   128   256   model name, zero-padded
+//   384   3696  zeros
+//   4080  8     header checksum
+//   4088  4     CacheState
+//   4092  4     zero
+// clang-format on
+//
+// One record is drawn in record_layout.h and marlin_tile.h.
+// Header checksum: XXH3-64 over header bytes [0, 4080), then offset and bytes of every LayerEntry.
+// Layer checksum: XXH3-64 over the array of the XXH3-64 of each of its records, so that threads
+// hash records on their own.
+// Written while populating: every layer's checksum, ready flag and records, and the state; all else
+// is fixed before the image gets its name. A layer's flag is set after its checksum and records,
+// the state last of all; both with release order, read with acquire order.
 #ifndef COMMON_EXPERT_CACHE_FORMAT_H_
 #define COMMON_EXPERT_CACHE_FORMAT_H_
 

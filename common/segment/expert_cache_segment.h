@@ -2,9 +2,11 @@
 #ifndef COMMON_SEGMENT_EXPERT_CACHE_SEGMENT_H_
 #define COMMON_SEGMENT_EXPERT_CACHE_SEGMENT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,20 +20,24 @@
 namespace spearfish {
 
 struct SegmentOptions {
-  std::string directory = "/dev/shm";  // where segments and their lock files live (tests: a tmpdir)
+  std::string directory = "/dev/shm";  // of segments and lock files: tmpfs, hugetlbfs, any other
   QuantOptions quant = {};             // used when this process is the one that populates
-  uint32_t num_threads = 0;            // for quantising; 0 = all cores
+  std::string cache_file = {};         // then packed before: read it; empty = quantise
+  uint32_t num_threads = 0;            // for populating; 0 = all cores
   double memory_margin = 0.08;         // share of memory the guard leaves free
   absl::Duration timeout = absl::InfiniteDuration();  // of waiting for another populator
 };
 
-enum class SegmentPhase { kWaiting, kPopulating, kReady };
+// kPopulating: quantising the checkpoint; kReading: the cache file.
+enum class SegmentPhase { kWaiting, kPopulating, kReading, kReady };
 
 struct SegmentProgress {
   SegmentPhase phase = SegmentPhase::kWaiting;
   uint32_t layers_ready = 0;
   uint32_t num_layers = 0;
+  absl::Duration waited = absl::ZeroDuration();  // so far, for another populator
 };
+// A waiter's is called at each change and every few seconds; the populator's after each layer.
 using SegmentProgressFn = std::function<void(const SegmentProgress&)>;
 
 // Owns a read-only mapping. Immutable, so any thread may read it. The segment itself outlives the
@@ -40,7 +46,12 @@ class ExpertCacheSegment {
  public:
   // Attaches to the checkpoint's segment, and populates it first if nobody has (design: election by
   // file lock; the others wait). ResourceExhausted with both figures when memory does not suffice;
-  // FailedPrecondition on a foreign identity or format version; DeadlineExceeded after the timeout.
+  // FailedPrecondition on a foreign identity or format version, of the segment or of the cache
+  // file; DataLoss for a damaged or truncated one; DeadlineExceeded after the timeout.
+  //
+  // Checked on attaching: length, header and layer table. The records' checksums are not: their
+  // populator computed them, and reading everything again would take as long as loading. Whoever
+  // wants to know runs VerifyCache (cache_verifier.h) over cache().
   static absl::StatusOr<std::unique_ptr<ExpertCacheSegment>> AttachOrPopulate(
       const Checkpoint& checkpoint, const SegmentOptions& options,
       const SegmentProgressFn& progress);
@@ -50,14 +61,20 @@ class ExpertCacheSegment {
   ExpertCacheSegment& operator=(const ExpertCacheSegment&) = delete;
 
   const CacheView& cache() const;
-  const std::string& name() const;  // "spearfish-0123456789abcdef"
-  uint64_t bytes() const;           // of the mapping
-  bool populated_here() const;      // this process quantised at least one layer
+  const std::string& name() const { return name_; }  // "spearfish-0123456789abcdef"
+  const std::string& path() const;
+  uint64_t bytes() const;  // of the image
+  // All that is mapped: on hugetlbfs up to the end of the last page.
+  std::span<const std::byte> mapping() const;
+  bool populated_here() const { return populated_here_; }  // filled at least one layer
 
  private:
   class Mapping;
-  explicit ExpertCacheSegment(std::unique_ptr<Mapping> mapping);
-  std::unique_ptr<Mapping> mapping_;
+  ExpertCacheSegment(std::string name, std::unique_ptr<Mapping> mapping, bool populated_here);
+
+  const std::string name_;
+  const std::unique_ptr<Mapping> mapping_;
+  const bool populated_here_;
 };
 
 struct SegmentInfo {

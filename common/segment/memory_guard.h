@@ -3,25 +3,37 @@
 #define COMMON_SEGMENT_MEMORY_GUARD_H_
 
 #include <cstdint>
+#include <limits>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/segment/memory_pool.h"
 
 namespace spearfish {
 
+inline constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
+
 struct MemoryFigures {
-  uint64_t total_bytes = 0;       // MemTotal
-  uint64_t available_bytes = 0;   // MemAvailable
+  // ReadMemoryPools'. Empty where the mount has pages of its own (hugetlbfs): those were set aside
+  // before.
+  std::vector<MemoryPool> pools;
   uint64_t mount_free_bytes = 0;  // of the file system that holds the segment
+  std::string mount_name;         // "/dev/shm", "2.0 MiB pages of /dev/hugepages"
+  // This process's resource limits.
+  uint64_t file_size_limit_bytes = kUnlimited;     // RLIMIT_FSIZE: beyond it SIGXFSZ
+  uint64_t address_space_left_bytes = kUnlimited;  // RLIMIT_AS less what is mapped
 };
 
-absl::StatusOr<MemoryFigures> ReadMemoryFigures(const std::string& directory);
+// `root` is the folder that /proc and /sys are looked up in (tests); "" for this host.
+absl::StatusOr<MemoryFigures> ReadMemoryFigures(const std::string& directory,
+                                                const std::string& root = "");
 
-// ResourceExhausted, with the bytes needed and the bytes there are, unless `needed_bytes` fit in
-// what is available less `margin` (a share of the total) and in the mount.
-absl::Status CheckMemory(uint64_t needed_bytes, const MemoryFigures& figures, double margin,
-                         const std::string& directory);
+// ResourceExhausted, with the bytes needed, the bytes there are and what it is that binds, unless
+// `needed_bytes` fit in every pool less `margin` (a share of the pool's total), in the mount and in
+// the resource limits.
+absl::Status CheckMemory(uint64_t needed_bytes, const MemoryFigures& figures, double margin);
 
 }  // namespace spearfish
 

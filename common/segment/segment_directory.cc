@@ -14,7 +14,10 @@
 #include "absl/strings/strip.h"
 #include "common/base/mapped_file.h"
 #include "common/base/status_macros.h"
+#include "common/expert_cache/cache_file.h"
 #include "common/expert_cache/cache_image.h"
+#include "common/expert_cache/cache_verifier.h"
+#include "common/expert_cache/huge_pages.h"
 #include "common/segment/election_lock.h"
 #include "common/segment/expert_cache_segment.h"
 #include "common/segment/segment_populator.h"
@@ -66,7 +69,7 @@ SegmentInfo Describe(const std::string& path, const std::string& name) {
     return info;
   }
   info.bytes = (*file)->bytes().size();
-  const auto header = CacheHeaderView::Open((*file)->bytes());
+  const auto header = CacheHeaderView::Open(TrimToImage((*file)->bytes(), HugePageBytes(path)));
   if (!header.ok()) {
     info.state = absl::StrCat("unreadable: ", header.status().message());
     return info;
@@ -101,9 +104,8 @@ absl::StatusOr<std::vector<SegmentInfo>> ListSegments(const std::string& directo
 
 absl::Status VerifySegment(const std::string& directory, const std::string& name) {
   SF_ASSIGN_OR_RETURN(const std::string path, PathOf(directory, name));
-  SF_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));
-  SF_ASSIGN_OR_RETURN(const CacheView cache, CacheView::Open(file->bytes()));
-  return cache.VerifyAll();
+  SF_ASSIGN_OR_RETURN(const auto file, CacheFile::Open(path));
+  return VerifyCache(file->cache(), {}, nullptr);
 }
 
 absl::Status RemoveSegment(const std::string& directory, const std::string& name) {

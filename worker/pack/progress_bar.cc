@@ -15,7 +15,8 @@ constexpr size_t kWidth = 30;
 
 }  // namespace
 
-ProgressBar::ProgressBar() : is_terminal_(isatty(STDERR_FILENO) == 1), start_(absl::Now()) {}
+ProgressBar::ProgressBar(absl::string_view unit)
+    : unit_(unit), is_terminal_(isatty(STDERR_FILENO) == 1), start_(absl::Now()) {}
 
 ProgressBar::~ProgressBar() {
   if (shown_) std::fputc('\n', stderr);
@@ -32,8 +33,8 @@ void ProgressBar::Show(absl::string_view what, uint32_t done, uint32_t total) {
   }
   // \x1b[K erases what a longer line before left behind.
   const std::string line =
-      absl::StrFormat("\r%s [%s%s] %d/%d layers%s\x1b[K", what, std::string(filled, '#'),
-                      std::string(kWidth - filled, '.'), done, total, left);
+      absl::StrFormat("\r%s [%s%s] %d/%d %s%s\x1b[K", what, std::string(filled, '#'),
+                      std::string(kWidth - filled, '.'), done, total, unit_, left);
   std::fwrite(line.data(), 1, line.size(), stderr);
   std::fflush(stderr);
 }

@@ -16,8 +16,10 @@
 
 #include "common/expert_cache/cache_image.h"
 #include "common/expert_cache/cache_plan.h"
+#include "common/expert_cache/cache_verifier.h"
 #include "common/expert_cache/cache_view.h"
 #include "common/expert_cache/expert_record.h"
+#include "common/expert_cache/huge_pages.h"
 
 namespace spearfish {
 namespace {
@@ -66,8 +68,19 @@ void ApplyPatches(std::span<const uint8_t> patches, std::vector<std::byte>& imag
   }
 }
 
+// As a waiting process sees a segment: a copy of its first bytes, and a length.
+void ReadHead(std::span<const std::byte> image) {
+  const size_t head_bytes = std::min<size_t>(image.size(), 2 * kCachePageBytes);
+  const auto header = CacheHeaderView::OpenHead(image.first(head_bytes), image.size());
+  if (header.ok()) (void)header->num_layers_ready();
+  for (const uint64_t huge : {uint64_t{0}, 2 * kCachePageBytes, 16 * kCachePageBytes}) {
+    (void)CacheHeaderView::Open(TrimToImage(image, huge));
+  }
+}
+
 void ReadAll(const CacheView& view) {
   (void)view.VerifyAll();
+  (void)VerifyCache(view, {.num_threads = 1, .stop = {}}, nullptr);
   (void)view.model_name();
   (void)view.quant();
   for (uint32_t layer = 0; layer < view.num_layers(); ++layer) {
@@ -98,6 +111,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto* bytes =
       static_cast<std::byte*>(::operator new(std::max<size_t>(image.size(), 1), alignment));
   std::copy(image.begin(), image.end(), bytes);
+  spearfish::ReadHead({bytes, image.size()});
   if (const auto view = spearfish::CacheView::Open({bytes, image.size()}); view.ok())
     spearfish::ReadAll(*view);
   ::operator delete(bytes, alignment);

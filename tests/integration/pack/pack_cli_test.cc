@@ -88,6 +88,31 @@ TEST_F(PackCliTest, BuildsListsVerifiesAndRemovesASegment) {
   EXPECT_THAT(gone.output, HasSubstr("no such segment"));
 }
 
+TEST_F(PackCliTest, FillsASegmentFromAFile) {
+  ASSERT_EQ(Run("build " + model_ + " --out=" + file_).exit_status, 0);
+  const Outcome build = Run("build " + model_ + " --segment --from=" + file_ + ShmDir());
+  ASSERT_EQ(build.exit_status, 0) << build.output;
+  EXPECT_THAT(build.output, HasSubstr("GB/s of " + file_));
+  const std::string name = ListSegments(shm_.path()).value().at(0).name;
+  EXPECT_TRUE(tests::ReadFile(shm_.File(name)) == tests::ReadFile(file_));
+  EXPECT_EQ(Run("verify --threads=2 " + name + ShmDir()).exit_status, 0);
+}
+
+TEST_F(PackCliTest, AForeignFileFillsNoSegmentAndLeavesNothing) {
+  ASSERT_EQ(Run("build " + model_ + " --bits=8 --out=" + file_).exit_status, 0);
+  const Outcome build = Run("build " + model_ + " --segment --from=" + file_ + ShmDir());
+  EXPECT_EQ(build.exit_status, 1);
+  EXPECT_THAT(build.output, HasSubstr("cache file is not this checkpoint's"));
+  EXPECT_TRUE(std::filesystem::is_empty(shm_.path()));
+}
+
+TEST_F(PackCliTest, ABuildRemovesWhatAKilledOneLeft) {
+  const std::string leftover = file_ + ".tmp-2147483646";  // beyond any process number
+  tests::WriteFile(leftover, "half");
+  ASSERT_EQ(Run("build " + model_ + " --out=" + file_).exit_status, 0);
+  EXPECT_FALSE(std::filesystem::exists(leftover));
+}
+
 TEST_F(PackCliTest, VerifyFindsAFlippedBit) {
   ASSERT_EQ(Run("build " + model_ + " --out " + file_).exit_status, 0);
   std::string image = tests::ReadFile(file_);
@@ -148,7 +173,9 @@ TEST_F(PackCliTest, UsageErrorsExitWith2) {
        std::vector<std::string>{"", "unpack", "build", "build " + model_,
                                 "build " + model_ + " --segment --out=" + file_,
                                 "build " + model_ + " --out=" + file_ + " --bits=5",
-                                "build " + model_ + " --out=" + file_ + " --scale=best", "verify",
+                                "build " + model_ + " --out=" + file_ + " --scale=best",
+                                "build " + model_ + " --out=" + file_ + " --from=" + file_,
+                                "build " + model_ + " --segment --segment-timeout=soon", "verify",
                                 "remove", "dump " + file_, "list --what"}) {
     const Outcome outcome = Run(arguments);
     EXPECT_EQ(outcome.exit_status, 2) << arguments << "\n" << outcome.output;
@@ -159,7 +186,8 @@ TEST_F(PackCliTest, UsageErrorsExitWith2) {
 TEST_F(PackCliTest, HelpNamesEveryFlag) {
   const Outcome help = Run("build --help");
   EXPECT_EQ(help.exit_status, 0);
-  for (const char* flag : {"--bits", "--scale", "--out", "--segment", "--threads", "--shm-dir"}) {
+  for (const char* flag : {"--bits", "--scale", "--out", "--segment", "--threads", "--shm-dir",
+                           "--from", "--segment-timeout"}) {
     EXPECT_THAT(help.output, HasSubstr(flag));
   }
   EXPECT_EQ(Run("--help").exit_status, 0);

@@ -6,17 +6,14 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "common/expert_cache/cache_file.h"
 #include "common/expert_cache/cache_image.h"
 #include "common/segment/election_lock.h"
 #include "tests/support/synthetic_checkpoint.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/test_data.h"
+#include "tests/unit/segment/segment_fixture.h"
 
 namespace spearfish {
 namespace {
@@ -24,43 +21,7 @@ namespace {
 using testing::HasSubstr;
 using tests::TempDir;
 
-class ExpertCacheSegmentTest : public testing::Test {
- protected:
-  ExpertCacheSegmentTest() {
-    checkpoint_ = Checkpoint::Open(tests::BundledCheckpoint()).value();
-    options_.directory = directory_.path();
-    options_.num_threads = 2;
-  }
-
-  absl::StatusOr<std::unique_ptr<ExpertCacheSegment>> Attach(
-      const SegmentProgressFn& progress = nullptr) const {
-    return ExpertCacheSegment::AttachOrPopulate(*checkpoint_, options_, progress);
-  }
-  CachePlan Plan() const { return CachePlan::FromCheckpoint(*checkpoint_, options_.quant).value(); }
-  std::string Name() const { return SegmentName(Plan().identity()); }
-  std::string Path() const { return directory_.File(Name()); }
-
-  // Overwrites bytes of the segment's file, as no process of ours ever would.
-  void Overwrite(uint64_t offset, const std::string& bytes) const {
-    std::fstream file(Path(), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(offset));
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    ASSERT_TRUE(file.good());
-  }
-  void OverwriteState(CacheState state) const {
-    const auto value = static_cast<uint32_t>(state);
-    Overwrite(offsetof(CacheHeader, state),
-              std::string(reinterpret_cast<const char*>(&value), sizeof(value)));
-  }
-  void ClearReady(uint32_t layer) const {
-    Overwrite(sizeof(CacheHeader) + layer * sizeof(LayerEntry) + offsetof(LayerEntry, ready),
-              std::string(4, '\0'));
-  }
-
-  std::unique_ptr<Checkpoint> checkpoint_;
-  TempDir directory_;
-  SegmentOptions options_;
-};
+class ExpertCacheSegmentTest : public tests::SegmentFixture {};
 
 TEST_F(ExpertCacheSegmentTest, PopulatesOnceThenAttaches) {
   std::vector<SegmentPhase> phases;
@@ -103,7 +64,7 @@ TEST_F(ExpertCacheSegmentTest, RefusesWhenMemoryDoesNotSuffice) {
   const absl::Status status = Attach().status();
   EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("not enough memory"));
-  EXPECT_TRUE(ListSegments(directory_.path()).value().empty());
+  EXPECT_TRUE(std::filesystem::is_empty(directory_.path()));
 }
 
 TEST_F(ExpertCacheSegmentTest, RefusesASegmentOfAnotherCheckpoint) {
