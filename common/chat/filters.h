@@ -1,0 +1,24 @@
+// Filters: what stands after `|`.
+#ifndef COMMON_CHAT_FILTERS_H_
+#define COMMON_CHAT_FILTERS_H_
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "common/chat/budget.h"
+#include "common/chat/signature.h"
+#include "common/chat/value.h"
+
+namespace spearfish::chat {
+
+struct Filter {
+  absl::string_view name;
+  Signature signature;
+  absl::StatusOr<Value> (*run)(const Value& input, const BoundArguments& arguments, Budget& budget);
+};
+
+// Null: not supported.
+const Filter* FindFilter(absl::string_view name);
+
+}  // namespace spearfish::chat
+
+#endif  // COMMON_CHAT_FILTERS_H_
