@@ -1,0 +1,31 @@
+// A figure for monitoring, as it stands when somebody asks.
+#ifndef COMMON_METRICS_METRIC_H_
+#define COMMON_METRICS_METRIC_H_
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace spearfish {
+
+enum class MetricType {
+  kCounter,  // only grows while the process lives; its name ends in _total
+  kGauge,
+};
+
+struct MetricSample {
+  std::vector<std::pair<std::string, std::string>> labels;
+  double value = 0;
+};
+
+// All samples of one name. Units stand in the name: _bytes, _seconds, _ratio.
+struct Metric {
+  std::string name;
+  std::string help;
+  MetricType type = MetricType::kGauge;
+  std::vector<MetricSample> samples = {};
+};
+
+}  // namespace spearfish
+
+#endif  // COMMON_METRICS_METRIC_H_
