@@ -1,30 +1,45 @@
 // spearfish-worker: one checkpoint on one device behind spearfish.v1.
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/time/clock.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
+#include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
+#include "common/chat/checkpoint_chat_template.h"
+#include "common/metrics/metrics_server.h"
 #include "common/safetensors/checkpoint.h"
 #include "common/segment/expert_cache_segment.h"
 #include "common/tokenizer/tokenizer.h"
 #include "kernels/cpu/cpu_device.h"
 #include "kernels/cpu/cpu_kernels.h"
+#ifdef SPEARFISH_HAS_CUDA
+#include "kernels/cuda/cuda_device.h"
+#include "kernels/cuda/cuda_kernels.h"
+#endif
 #include "worker/engine/engine.h"
+#include "worker/experts/heatmap_file.h"
+#include "worker/fitness_watch.h"
 #include "worker/model/model_factory.h"
 #include "worker/rpc/loaded_model.h"
 #include "worker/rpc/rpc_server.h"
 #include "worker/rpc/serving_state.h"
+#include "worker/rpc/worker_metrics.h"
+#include "worker/segment_opening.h"
 #include "worker/shutdown_signals.h"
 #include "worker/worker_options.h"
 
@@ -37,43 +52,14 @@ struct Parts {
   std::unique_ptr<kernels::Kernels> kernels;
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<absl::StatusOr<std::unique_ptr<ChatTemplate>>> chat_template;  // or why not
   std::unique_ptr<ExpertCacheSegment> segment;
   std::unique_ptr<Model> model;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<LoadedModel> loaded;
 };
 
-std::string ProgressLine(const SegmentProgress& progress) {
-  if (progress.phase == SegmentPhase::kWaiting) {
-    return absl::StrFormat("waiting for the worker that quantises: %d of %d layers",
-                           progress.layers_ready, progress.num_layers);
-  }
-  return absl::StrFormat("quantising experts: %d of %d layers", progress.layers_ready,
-                         progress.num_layers);
-}
-
-absl::StatusOr<std::unique_ptr<ExpertCacheSegment>> OpenSegment(const Checkpoint& checkpoint,
-                                                                const WorkerOptions& options) {
-  SegmentOptions segment;
-  segment.directory = options.shm_dir;
-  segment.quant = options.quant;
-  segment.num_threads = options.threads;
-  absl::Time next_line = absl::InfinitePast();
-  return ExpertCacheSegment::AttachOrPopulate(
-      checkpoint, segment, [&next_line](const SegmentProgress& progress) {
-        const absl::Time now = absl::Now();
-        if (progress.phase == SegmentPhase::kReady || now < next_line) return;
-        next_line = now + absl::Seconds(1);
-        LogInfo(ProgressLine(progress));
-      });
-}
-
-absl::Status OpenDevice(const WorkerOptions& options, Parts& parts) {
-  if (options.device != "cpu") {
-    return absl::UnimplementedError(absl::StrCat("device not available: ", options.device,
-                                                 "; this build has no CUDA backend, use "
-                                                 "--device=cpu"));
-  }
+absl::Status OpenCpu(const WorkerOptions& options, Parts& parts) {
   const uint32_t num_threads =
       options.threads == 0 ? std::thread::hardware_concurrency() : options.threads;
   const kernels::CpuKernelsOptions threads{.num_threads = num_threads};
@@ -85,16 +71,55 @@ absl::Status OpenDevice(const WorkerOptions& options, Parts& parts) {
   return absl::OkStatus();
 }
 
+#ifdef SPEARFISH_HAS_CUDA
+absl::Status OpenGpu(const WorkerOptions& options, Parts& parts) {
+  kernels::CudaDeviceOptions device;
+  device.budget_bytes = options.vram_budget_bytes;
+  const bool is_number =
+      absl::SimpleAtoi(absl::StripPrefix(options.device, "cuda:"), &device.ordinal);
+  SF_CHECK(is_number);  // WorkerOptions::Validate
+  SF_ASSIGN_OR_RETURN(parts.device, kernels::CudaDevice::Create(device));
+  SF_ASSIGN_OR_RETURN(parts.kernels, kernels::CudaKernels::Create(*parts.device, {}));
+  return absl::OkStatus();
+}
+#else
+absl::Status OpenGpu(const WorkerOptions& options, Parts& /*parts*/) {
+  return absl::UnimplementedError(absl::StrCat("device not available: ", options.device,
+                                               "; this build has no CUDA backend, use "
+                                               "--device=cpu"));
+}
+#endif
+
+absl::Status OpenDevice(const WorkerOptions& options, Parts& parts) {
+  return options.device == "cpu" ? OpenCpu(options, parts) : OpenGpu(options, parts);
+}
+
+// Empty without a heatmap.
+absl::StatusOr<std::vector<double>> ReadExpertHeat(const std::string& path,
+                                                   const CacheView& cache) {
+  if (path.empty()) return std::vector<double>();
+  SF_ASSIGN_OR_RETURN(Heatmap heatmap, ReadHeatmap(path));
+  SF_RETURN_IF_ERROR(CheckHeatmap(heatmap, cache));
+  return std::move(heatmap.counts);
+}
+
 absl::Status StartEngine(const WorkerOptions& options, Parts& parts) {
   ModelOptions model;
   model.max_model_len = options.max_model_len;
   model.max_step_tokens = options.max_num_batched_tokens;
+  model.max_borrowed_step_tokens =
+      std::max(options.max_prefill_tokens, options.max_num_batched_tokens);
   model.max_step_sequences = options.max_num_seqs;
+  model.hard_share = options.hard_share;
+  model.pool.max_coverage = options.max_coverage;
+  model.pool.promotions_per_layer_token = options.promotions_per_layer_token;
+  SF_ASSIGN_OR_RETURN(model.expert_heat, ReadExpertHeat(options.heatmap, parts.segment->cache()));
   SF_ASSIGN_OR_RETURN(parts.model, CreateModel(*parts.checkpoint, parts.segment->cache(),
                                                *parts.device, *parts.kernels, model));
   EngineOptions engine;
   engine.max_num_seqs = options.max_num_seqs;
   engine.max_num_batched_tokens = options.max_num_batched_tokens;
+  engine.miss_reader = options.device == "cpu" ? MissReader::kCpu : MissReader::kLink;
   SF_ASSIGN_OR_RETURN(parts.engine, Engine::Create(engine, *parts.model, *parts.tokenizer));
   return absl::OkStatus();
 }
@@ -110,7 +135,7 @@ MappedExpertCache DescribeCache(const ExpertCacheSegment& segment) {
   out.record_bytes = cache.layout().record_bytes;
   out.bits = cache.quant().bits;
   out.populated_here = segment.populated_here();
-  out.mapping = cache.image();
+  out.mapping = segment.mapping();
   return out;
 }
 
@@ -119,18 +144,51 @@ absl::StatusOr<Parts> Load(const WorkerOptions& options) {
   SF_RETURN_IF_ERROR(OpenDevice(options, parts));
   SF_ASSIGN_OR_RETURN(parts.checkpoint, Checkpoint::Open(options.model));
   SF_ASSIGN_OR_RETURN(parts.tokenizer, Tokenizer::FromFile(options.model + "/tokenizer.json"));
+  parts.chat_template = std::make_unique<absl::StatusOr<std::unique_ptr<ChatTemplate>>>(
+      ReadChatTemplate(options.model));
+  if (!parts.chat_template->ok()) {
+    LogWarning(
+        absl::StrCat("chat prompts will be refused: ", parts.chat_template->status().message()));
+  }
   SF_ASSIGN_OR_RETURN(parts.segment, OpenSegment(*parts.checkpoint, options));
   SF_RETURN_IF_ERROR(StartEngine(options, parts));
-  parts.loaded =
-      std::make_unique<LoadedModel>(LoadedModel{.engine = *parts.engine,
-                                                .tokenizer = *parts.tokenizer,
-                                                .served_name = options.ModelName(),
-                                                .config = parts.checkpoint->config(),
-                                                .defaults = parts.checkpoint->generation_config(),
-                                                .max_model_len = parts.model->max_model_len(),
-                                                .max_running_sequences = options.max_num_seqs,
-                                                .experts = DescribeCache(*parts.segment)});
+  parts.loaded = std::make_unique<LoadedModel>(
+      LoadedModel{.engine = *parts.engine,
+                  .tokenizer = *parts.tokenizer,
+                  .served_name = options.ModelName(),
+                  .config = parts.checkpoint->config(),
+                  .defaults = parts.checkpoint->generation_config(),
+                  .max_model_len = parts.model->max_model_len(),
+                  .max_running_sequences = options.max_num_seqs,
+                  .experts = DescribeCache(*parts.segment),
+                  .pool_figures = [&model = *parts.model] { return model.pool_figures(); },
+                  .chat_template = parts.chat_template.get()});
   return parts;
+}
+
+// What every frame of the arena is for.
+void LogFrames(const Parts& parts) {
+  const PoolFigures pool = parts.model->pool_figures();
+  const auto line = [&pool](absl::string_view use, uint32_t frames, const std::string& what) {
+    LogInfo(absl::StrFormat("  %-11s %7d frames %11s  %s", use, frames,
+                            FormatBytes(frames * pool.frame_bytes), what));
+  };
+  Model& model = *parts.model;
+  const uint32_t kv_for_good = model.num_reserved_kv_blocks();
+  LogInfo(absl::StrFormat(
+      "arena    frames of %s, the size of an expert; %d of %d experts in slots, "
+      "coverage %.1f %%",
+      FormatBytes(pool.frame_bytes), pool.num_resident, pool.num_records, 100 * pool.coverage()));
+  line("hard slots", pool.frames.hard_slots, "experts");
+  line("soft slots", pool.frames.soft_slots,
+       absl::StrFormat("experts; KV may take them for %d more blocks, long prompts for their "
+                       "workspace",
+                       model.num_kv_blocks() - kv_for_good));
+  line("KV", pool.frames.kv,
+       absl::StrFormat("%d blocks of %d tokens", kv_for_good, model.kv_block_tokens()));
+  line("workspace", pool.frames.workspace,
+       absl::StrFormat("steps of %d tokens, of up to %d with borrowed frames",
+                       model.max_step_tokens(), model.max_borrowed_step_tokens()));
 }
 
 void LogBudgets(const WorkerOptions& options, const Parts& parts) {
@@ -145,12 +203,11 @@ void LogBudgets(const WorkerOptions& options, const Parts& parts) {
                           experts.segment_name, experts.num_records,
                           FormatBytes(experts.record_bytes), experts.bits,
                           FormatBytes(experts.mapping.size()),
-                          experts.populated_here ? "quantised here" : "found ready"));
+                          experts.populated_here ? "populated here" : "found ready"));
   LogInfo(absl::StrFormat("device   %s (%s), %s of %s allocated", device.name, device.description,
                           FormatBytes(parts.device->allocated_bytes()),
                           FormatBytes(device.budget_bytes)));
-  LogInfo(absl::StrFormat("KV       %d blocks of %d tokens", parts.model->num_kv_blocks(),
-                          parts.model->kv_block_tokens()));
+  LogFrames(parts);
   LogInfo(absl::StrFormat("engine   %d sequences and %d tokens a step", options.max_num_seqs,
                           options.max_num_batched_tokens));
 }
@@ -162,6 +219,17 @@ void AnnounceReady(const RpcServer& server, const Parts& parts) {
             << parts.loaded->experts.segment_name << std::endl;
 }
 
+// Null when nobody asked for them.
+absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(const WorkerOptions& options,
+                                                            const ServingState& state) {
+  if (!options.metrics_port) return nullptr;
+  SF_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> server,
+                      MetricsServer::Start(absl::StrCat("0.0.0.0:", *options.metrics_port),
+                                           [&state] { return WorkerMetrics(state); }));
+  LogInfo(absl::StrCat("metrics on port ", server->port()));
+  return server;
+}
+
 absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
   ServingState state(options.device);
   Parts parts;  // outlives the server, whose calls use it
@@ -171,7 +239,9 @@ absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
   LogInfo(absl::StrCat("listening on ", server->address(), ", loading ", options.model));
   SF_ASSIGN_OR_RETURN(parts, Load(options));
   LogBudgets(options, parts);
+  SF_ASSIGN_OR_RETURN(const std::unique_ptr<MetricsServer> metrics, ServeMetrics(options, state));
   signals.BeGraceful();
+  const FitnessWatch fitness(options, *parts.segment, state);
   state.SetLoaded(*parts.loaded);
   AnnounceReady(*server, parts);
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/version.h"
+#include "common/segment/memory_floor.h"
 
 namespace spearfish::worker {
 namespace {
@@ -66,7 +67,61 @@ void AddMachineFlags(CLI::App& app, WorkerOptions& options) {
   app.add_option("--threads", options.threads,
                  "Compute threads of the CPU device; default: all "
                  "cores");
-  app.add_option("--shm-dir", options.shm_dir, "Where segments live")->capture_default_str();
+}
+
+void AddCacheFlags(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--shm-dir", options.shm_dir,
+                 "Where segments live: a tmpfs, a hugetlbfs or any other folder")
+      ->capture_default_str();
+  app.add_option("--cache-file", options.cache_file,
+                 "If this worker populates the segment: the file of spearfish-pack build to read; "
+                 "default: quantise the checkpoint");
+  app.add_option_function<std::string>(
+         "--segment-timeout",
+         [&options](const std::string& text) {
+           if (!absl::ParseDuration(text, &options.segment_timeout)) {
+             throw CLI::ValidationError("--segment-timeout", "not a time: " + text);
+           }
+         },
+         "How long to wait for another process that populates the segment: 90s, 10m; default: inf")
+      ->type_name("TIME");
+  const std::map<std::string, VerifyCacheMode> modes = {
+      {"off", VerifyCacheMode::kOff},
+      {"background", VerifyCacheMode::kBackground},
+      {"before", VerifyCacheMode::kBefore}};
+  app.add_option_function<std::string>(
+         "--verify-cache",
+         [&options, modes](const std::string& name) { options.verify_cache = modes.at(name); },
+         "When to recompute the checksums of a segment that was found ready: off, background (one "
+         "thread while serving) or before serving; default: background")
+      ->check(CLI::IsMember({"off", "background", "before"}));
+  app.add_option("--memory-floor", options.memory_floor,
+                 "Share of host memory (or of a cgroup's limit) below which nothing is admitted; "
+                 "0: no floor")
+      ->capture_default_str();
+}
+
+void AddPoolFlags(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--max-coverage", options.max_coverage,
+                 "Share of the experts that may be in slots of device memory; 0 reads all from the "
+                 "cache")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--hard-share", options.hard_share,
+                 "Share of the slots that is never given to KV blocks or prefill")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  app.add_option("--promotions-per-layer-token", options.promotions_per_layer_token,
+                 "Swaps of a hot expert for a cold one that a token earns in each layer")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--heatmap", options.heatmap,
+                 "Heatmap file that says which experts get slots first (spearfish-pack heatmap "
+                 "records one)");
+  app.add_option("--max-prefill-tokens", options.max_prefill_tokens,
+                 "Tokens of one step of a long prompt, whose workspace borrows soft slots; at most "
+                 "--max-num-batched-tokens: none are borrowed")
+      ->capture_default_str();
 }
 
 void AddServingFlags(CLI::App& app, WorkerOptions& options, int64_t& drain_grace_s) {
@@ -76,6 +131,9 @@ void AddServingFlags(CLI::App& app, WorkerOptions& options, int64_t& drain_grace
       ->capture_default_str();
   app.add_option("--max-num-batched-tokens", options.max_num_batched_tokens, "Tokens of one step")
       ->capture_default_str();
+  app.add_option("--metrics-port", options.metrics_port,
+                 "Serve Prometheus metrics over HTTP there, on all addresses; 0 picks a free port; "
+                 "default: not served");
   app.add_option("--drain-grace-s", drain_grace_s,
                  "Seconds that running requests get after SIGTERM")
       ->check(CLI::NonNegativeNumber)
@@ -93,6 +151,9 @@ absl::Status WorkerOptions::Validate() const {
     return Invalid("--max-num-batched-tokens",
                    absl::StrCat(max_num_batched_tokens, " is less than --max-num-seqs ",
                                 max_num_seqs, "; a step holds a token of every sequence"));
+  }
+  if (!MemoryFloorOptions::At(memory_floor).Validate().ok()) {
+    return Invalid("--memory-floor", absl::StrCat(memory_floor, "; a share such as 0.05"));
   }
   if (vram_budget_bytes == 0) return Invalid("--vram-budget", "0; give a size such as 4GiB");
   return absl::OkStatus();
@@ -116,6 +177,8 @@ std::optional<int> ParseWorkerOptions(int argc, const char* const* argv, WorkerO
   int64_t drain_grace_s = absl::ToInt64Seconds(options.drain_grace);
   AddModelFlags(app, options);
   AddMachineFlags(app, options);
+  AddCacheFlags(app, options);
+  AddPoolFlags(app, options);
   AddServingFlags(app, options, drain_grace_s);
   try {
     app.parse(argc, argv);

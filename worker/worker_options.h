@@ -13,6 +13,9 @@
 
 namespace spearfish::worker {
 
+// When the checksums of a segment that was found ready are computed again.
+enum class VerifyCacheMode { kOff, kBackground, kBefore };
+
 struct WorkerOptions {
   std::string model;           // checkpoint folder
   std::string device = "cpu";  // "cpu" or "cuda:N"
@@ -23,8 +26,18 @@ struct WorkerOptions {
   uint32_t max_num_seqs = 64;
   uint32_t max_model_len = 0;             // 0: what the checkpoint allows
   uint32_t max_num_batched_tokens = 512;  // of one step
-  uint32_t threads = 0;                   // 0: all cores
+  uint32_t max_prefill_tokens = 2048;     // of one step that borrows soft frames
+  double max_coverage = 1.0;              // share of the experts that may be in slots
+  double hard_share = 0.5;                // of the slots: never given to KV blocks or prefill
+  double promotions_per_layer_token = 1.0;
+  std::string heatmap;   // file that says which experts get slots first; empty: evenly
+  uint32_t threads = 0;  // 0: all cores
   std::string shm_dir = "/dev/shm";
+  std::string cache_file;  // to populate from; empty: quantise the checkpoint
+  absl::Duration segment_timeout = absl::InfiniteDuration();  // of waiting for another populator
+  VerifyCacheMode verify_cache = VerifyCacheMode::kBackground;
+  double memory_floor = 0.05;  // share of memory below which nothing is admitted; 0: no floor
+  std::optional<uint16_t> metrics_port;
   absl::Duration drain_grace = absl::Seconds(30);
 
   // InvalidArgument naming the flag.

@@ -60,19 +60,25 @@ struct LinearArgs {
   uint32_t num_rows;
 };
 
-// The paged KV cache of one layer: k and v [num_blocks, num_kv_heads, block_tokens, head_dim] A.
+// The paged KV cache of one layer. A block's keys (and likewise its values) are one contiguous
+// [num_kv_heads, block_tokens, head_dim] A; the element i of (block b, kv head h, offset o) is at
+//   k + b * block_stride + ((h * block_tokens + o) * head_dim + i) * sizeof(A).
+// A block id says where a block lies, in units of block_stride bytes, a multiple of 16. The stride
+// may be larger than a block's keys (other layers lie between), and smaller: then ids in use are
+// that far apart that blocks don't overlap. Memory between the blocks is neither read nor written.
 struct KvLayer {
   void* k;
   void* v;
-  uint32_t num_blocks;
+  uint32_t num_blocks;  // block ids are below it
   uint32_t block_tokens;
   uint32_t num_kv_heads;
   uint32_t head_dim;
+  uint64_t block_stride;  // bytes from k (v) of a block id to that of the next
 };
 
 // Splits qkv, normalises each head of q and k (RMSNorm with q_norm / k_norm), rotates them
 // (RoPE, half-split pairs (i, i + D/2), angle = position * inv_freq[i]), writes q to q_out and
-// k, v to the cache at slots[t] = block * block_tokens + offset. A negative slot is not written.
+// k, v to the cache at slots[t] = block id * block_tokens + offset. A negative slot is not written.
 // qkv [num_rows, (num_heads + 2*num_kv_heads) * head_dim] A; q_norm, k_norm [head_dim] F32 or null
 // (no normalisation); positions [num_rows] int32; inv_freq [head_dim/2] F32; slots [num_rows]
 // int64; q_out [num_rows, num_heads, head_dim] A. Slots of one call are distinct.
@@ -96,7 +102,7 @@ struct QkNormRopeAppendArgs {
 // out[t, h] = softmax(q . k * scale) v, kv head = h / (num_heads / num_kv_heads); zeros for a row
 // before position 0 (padding). head_dim is even and at most kMaxHeadDim of kernels/api/validate.h.
 // q, out [num_rows, num_heads, head_dim] A; query_starts [num_seqs + 1] int32, context_lens
-// [num_seqs] int32; block_tables [num_seqs, max_blocks] int32.
+// [num_seqs] int32; block_tables [num_seqs, max_blocks] int32: block ids in order of position.
 struct AttentionArgs {
   const void* q;
   KvLayer kv;

@@ -57,6 +57,8 @@ class Checker {
         .Positive("kv.num_kv_heads", kv.num_kv_heads)
         .Range("kv.head_dim", kv.head_dim, 2, kMaxHeadDim)
         .Multiple("kv.head_dim", kv.head_dim, 2)
+        .Range("kv.block_stride", kv.block_stride, kBufferAlignment, UINT64_MAX)
+        .Multiple("kv.block_stride", kv.block_stride, kBufferAlignment)
         .Positive("num_heads", num_heads)
         .Multiple("num_heads", num_heads, kv.num_kv_heads);
   }

@@ -161,13 +161,15 @@ void AttendSpan(const AttentionArgs& args, const AttentionTile& tile, uint32_t k
   const size_t head_dim = kv.head_dim;
   const size_t group = args.num_heads / kv.num_kv_heads;
   const int32_t* blocks = args.block_tables + size_t{tile.sequence} * args.max_blocks;
+  const size_t block_stride = kv.block_stride / sizeof(float);
   ChunkRows rows;
   for (uint32_t chunk = begin; chunk < end; chunk += kAttentionChunk) {
     const uint32_t loaded = std::min<uint32_t>(kAttentionChunk, end - chunk);
     for (uint32_t j = 0; j < loaded; ++j) {
       const size_t block = static_cast<size_t>(blocks[(chunk + j) / kv.block_tokens]);
       const size_t offset = (chunk + j) % kv.block_tokens;
-      const size_t at = ((block * kv.num_kv_heads + kv_head) * kv.block_tokens + offset) * head_dim;
+      const size_t at =
+          block * block_stride + (size_t{kv_head} * kv.block_tokens + offset) * head_dim;
       rows.k[j] = static_cast<const float*>(kv.k) + at;
       rows.v[j] = static_cast<const float*>(kv.v) + at;
     }

@@ -88,7 +88,8 @@ void QkNormRopeAppendRow(const QkNormRopeAppendArgs& args, uint32_t row) {
   const size_t offset = static_cast<size_t>(slot) % kv.block_tokens;
   SF_CHECK(block < kv.num_blocks);
   for (size_t h = 0; h < kv.num_kv_heads; ++h) {
-    const size_t at = ((block * kv.num_kv_heads + h) * kv.block_tokens + offset) * head_dim;
+    const size_t at =
+        block * (kv.block_stride / sizeof(float)) + (h * kv.block_tokens + offset) * head_dim;
     NormRotate(k + h * head_dim, args.k_norm, args.eps, rotation, head_dim,
                static_cast<float*>(kv.k) + at);
     std::memcpy(static_cast<float*>(kv.v) + at, v + h * head_dim, head_dim * sizeof(float));

@@ -57,7 +57,8 @@ QkNormRopeAppendResult QkNormRopeAppend(const kernels::QkNormRopeAppendArgs& arg
 size_t KvIndex(const kernels::KvLayer& kv, size_t slot, size_t kv_head, size_t i) {
   const size_t block = slot / kv.block_tokens;
   const size_t offset = slot % kv.block_tokens;
-  return ((block * kv.num_kv_heads + kv_head) * kv.block_tokens + offset) * kv.head_dim + i;
+  return block * kv.block_stride / sizeof(float) +
+         (kv_head * kv.block_tokens + offset) * kv.head_dim + i;
 }
 
 }  // namespace spearfish::reference

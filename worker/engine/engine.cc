@@ -29,10 +29,11 @@ absl::Status EngineOptions::Validate() const {
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const EngineOptions& options, Model& model,
                                                        const Tokenizer& tokenizer) {
   SF_RETURN_IF_ERROR(options.Validate());
-  if (uint64_t{model.num_kv_blocks()} * model.kv_block_tokens() < 2 || model.max_model_len() < 2) {
+  const uint32_t num_blocks = model.num_reserved_kv_blocks();
+  if (uint64_t{num_blocks} * model.kv_block_tokens() < 2 || model.max_model_len() < 2) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "model has no room for a sequence: ", model.num_kv_blocks(), " KV blocks of ",
-        model.kv_block_tokens(), " tokens, max_model_len ", model.max_model_len(),
+        "model has no room for a sequence: ", num_blocks, " KV blocks of ", model.kv_block_tokens(),
+        " tokens, max_model_len ", model.max_model_len(),
         "; a prompt token and a generated one need 2 tokens: raise the memory budget"));
   }
   return std::make_unique<EngineImpl>(options, model, tokenizer);

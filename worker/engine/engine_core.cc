@@ -18,6 +18,11 @@ SchedulerLimits LimitsFor(const EngineOptions& options, const Model& model) {
           .block_tokens = model.kv_block_tokens()};
 }
 
+PrefillBorrowing BorrowingFor(const SchedulerLimits& limits, const Model& model) {
+  const bool has_more = model.max_borrowed_step_tokens() > model.max_step_tokens();
+  return {limits.max_num_batched_tokens, has_more ? model.max_borrowed_step_tokens() : 0};
+}
+
 ExpertAccounting AccountingFor(const EngineOptions& options, const Model& model) {
   const ModelConfig& config = model.config();
   const uint64_t moe_layers =
@@ -35,9 +40,10 @@ EngineCore::EngineCore(const EngineOptions& options, Model& model, const Tokeniz
       tokenizer_(tokenizer),
       id_released_(std::move(id_released)),
       limits_(LimitsFor(options, model)),
+      borrowing_(BorrowingFor(limits_, model)),
       scheduler_(limits_),
       experts_(AccountingFor(options, model)),
-      blocks_(model.num_kv_blocks()),
+      blocks_(model.kv_blocks()),
       builder_(model.config().vocab_size) {}
 
 void EngineCore::Add(std::unique_ptr<const PreparedRequest> prepared, EventSink sink) {
@@ -45,19 +51,40 @@ void EngineCore::Add(std::unique_ptr<const PreparedRequest> prepared, EventSink 
   auto live = std::make_unique<LiveRequest>();
   live->sink = std::move(sink);
   live->arrival = next_arrival_++;
-  live->num_unfinished = request.num_sequences;
+  live->num_unfinished = request.num_unfinished();
   for (uint32_t i = 0; i < request.num_sequences; ++i) {
-    live->sequences.push_back(std::make_unique<Sequence>(
-        *live, *prepared, i, BlockTable(blocks_, limits_.block_tokens), tokenizer_));
+    live->sequences.push_back(nullptr);
+    if (prepared->finished_before(i)) continue;
+    live->sequences.back() = std::make_unique<Sequence>(
+        *live, *prepared, i, BlockTable(blocks_, limits_.block_tokens), tokenizer_);
   }
   live->prepared = std::move(prepared);
   if (request.deadline != absl::InfiniteFuture()) {
     deadlines_.emplace(request.deadline, live.get());
   }
-  waiting_.insert(live->sequences.front().get());
-  num_unfinished_ += request.num_sequences;
+  num_unfinished_ += live->num_unfinished;
   ++totals_.requests;
+  LiveRequest& added = *live;
   SF_CHECK(live_.emplace(request.request_id, std::move(live)).second);
+  Begin(added);
+}
+
+void EngineCore::Begin(LiveRequest& live) {
+  Sequence* first = nullptr;
+  std::vector<std::pair<Sequence*, SequenceEnd>> over;
+  for (const std::unique_ptr<Sequence>& sequence : live.sequences) {
+    if (sequence == nullptr) continue;
+    if (std::optional<SequenceEnd> end = sequence->Resume()) {
+      over.emplace_back(sequence.get(), *std::move(end));
+    } else if (first == nullptr) {
+      first = sequence.get();
+    }
+  }
+  if (first != nullptr) waiting_.insert(first);
+  if (over.empty()) return;
+  FinishPrompt(first != nullptr ? *first : *over.front().first);
+  // Finishing the last of them may destroy `live`.
+  for (const auto& [sequence, end] : over) Finish(*sequence, end);
 }
 
 void EngineCore::Abort(const std::string& request_id) {
@@ -93,29 +120,69 @@ void EngineCore::FailAll(const absl::Status& status) {
   while (!live_.empty()) Fail(*live_.begin()->second, status);
 }
 
-void EngineCore::CollectCandidates() {
+void EngineCore::CollectCandidates(Waiting waiting) {
   candidates_.assign(running_.begin(), running_.end());
-  const size_t num_admissible = std::min<size_t>(
-      waiting_.size(),
-      limits_.max_num_seqs - std::min<size_t>(running_.size(), limits_.max_num_seqs));
-  candidates_.insert(candidates_.end(), waiting_.begin(),
-                     std::next(waiting_.begin(), static_cast<std::ptrdiff_t>(num_admissible)));
+  num_running_candidates_ = num_running();
+  if (waiting == Waiting::kInclude) {
+    const size_t num_admissible = std::min<size_t>(
+        waiting_.size(),
+        limits_.max_num_seqs - std::min<size_t>(running_.size(), limits_.max_num_seqs));
+    candidates_.insert(candidates_.end(), waiting_.begin(),
+                       std::next(waiting_.begin(), static_cast<std::ptrdiff_t>(num_admissible)));
+  }
   loads_.clear();
   for (const Sequence* sequence : candidates_) loads_.push_back(sequence->load());
 }
 
+SchedulerState EngineCore::state() const {
+  return {.sequences = loads_,
+          .num_running = num_running_candidates_,
+          .num_free_blocks = blocks_.num_free()};
+}
+
 void EngineCore::ScheduleStep() {
-  CollectCandidates();
-  const uint32_t num_running = this->num_running();
-  scheduler_.Plan(
-      {.sequences = loads_, .num_running = num_running, .num_free_blocks = blocks_.num_free()},
-      schedule_);
+  CollectCandidates(Waiting::kInclude);
+  const uint32_t borrowed_rows = PlanStep();
+  TakePlaces();
+  blocks_.Trim();
+  if (borrowed_rows > 0) {
+    BorrowFrames(borrowed_rows);
+  } else {
+    ReturnFrames();
+  }
+  builder_.Clear();
+  for (const ScheduledPiece& piece : schedule_.pieces) {
+    builder_.Add(*candidates_[piece.sequence], piece.num_tokens);
+  }
+  SF_CHECK(live_.empty() || !schedule_.pieces.empty());
+}
+
+uint32_t EngineCore::PlanStep() {
+  SchedulerState state = this->state();
+  scheduler_.Plan(state, schedule_);
+  if (schedule_.num_preempted > 0 && granted_rows_ > 0) {
+    // Rather a shorter chunk than work done twice: the frames may be what KV lacks.
+    ReturnFrames();
+    state = this->state();
+    scheduler_.Plan(state, schedule_);
+  }
+  if (!borrowing_.possible()) return 0;
+  state.borrowed_rows = borrowing_.max_rows();
+  scheduler_.Plan(state, borrowed_schedule_);
+  const uint32_t num_rows = borrowing_.RowsToBorrow({.base = CountRows(schedule_),
+                                                     .borrowed = CountRows(borrowed_schedule_),
+                                                     .granted_rows = granted_rows_});
+  if (num_rows > 0) std::swap(schedule_, borrowed_schedule_);
+  return num_rows;
+}
+
+void EngineCore::TakePlaces() {
+  const uint32_t num_running = num_running_candidates_;
   for (uint32_t i = num_running - schedule_.num_preempted; i < num_running; ++i) {
     candidates_[i]->Preempt();
     running_.erase(candidates_[i]);
     waiting_.insert(candidates_[i]);
   }
-  builder_.Clear();
   for (const ScheduledPiece& piece : schedule_.pieces) {
     Sequence& sequence = *candidates_[piece.sequence];
     if (piece.sequence >= num_running) {
@@ -124,9 +191,30 @@ void EngineCore::ScheduleStep() {
       sequence.Admit();
     }
     sequence.Reserve(piece.kv_tokens);
-    builder_.Add(sequence, piece.num_tokens);
   }
-  SF_CHECK(live_.empty() || !schedule_.pieces.empty());
+}
+
+void EngineCore::BorrowFrames(uint32_t num_rows) {
+  if (num_rows > granted_rows_) granted_rows_ = model_.BorrowStepTokens(num_rows);
+  if (num_rows <= granted_rows_) return;
+  // Not all of it: the same sequences, which have their blocks by now, in fewer rows.
+  CollectCandidates(Waiting::kLeaveOut);
+  SchedulerState state = this->state();
+  state.borrowed_rows = granted_rows_;
+  scheduler_.Plan(state, schedule_);
+  SF_CHECK(schedule_.num_preempted == 0);
+}
+
+void EngineCore::ReturnFrames() {
+  if (granted_rows_ == 0) return;
+  model_.ReturnStepTokens();
+  granted_rows_ = 0;
+}
+
+bool EngineCore::Rest() {
+  blocks_.Trim();
+  ReturnFrames();
+  return model_.Maintain();
 }
 
 void EngineCore::RunStep() {
@@ -146,7 +234,7 @@ void EngineCore::Apply(const StepPiece& piece, const StepReader& reader) {
   AddUsage(usage, totals_.experts);
   CollectPromptLogprobs(piece, reader);
   if (!piece.samples) return;
-  if (!sequence.owner().prompt_done) FinishPrompt(sequence.owner());
+  if (!sequence.owner().prompt_done) FinishPrompt(sequence);
   ApplyToken(piece, reader);
 }
 
@@ -159,13 +247,14 @@ void EngineCore::CollectPromptLogprobs(const StepPiece& piece, const StepReader&
   }
 }
 
-void EngineCore::FinishPrompt(LiveRequest& live) {
+void EngineCore::FinishPrompt(Sequence& first) {
+  LiveRequest& live = first.owner();
   live.prompt_done = true;
   totals_.prompt_tokens += live.prepared->num_prompt_tokens();
   live.sink(PromptDone{.num_prompt_tokens = live.prepared->num_prompt_tokens(),
                        .logprobs = std::move(live.prompt_logprobs)});
   for (const std::unique_ptr<Sequence>& sequence : live.sequences) {
-    if (sequence->index() > 0) waiting_.insert(sequence.get());
+    if (sequence != nullptr && sequence.get() != &first) waiting_.insert(sequence.get());
   }
 }
 

@@ -16,6 +16,7 @@
 #include "common/tokenizer/tokenizer.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/live_request.h"
+#include "worker/engine/prefill_borrowing.h"
 #include "worker/engine/prepared_request.h"
 #include "worker/engine/scheduler.h"
 #include "worker/engine/sequence.h"
@@ -59,6 +60,9 @@ class EngineCore {
   void ScheduleStep();
   // Runs it and sends its events.
   void RunStep();
+  // When no request is live: gives back what steps had taken from the experts and lets the model
+  // go on with its copies. True while there are any: call again soon.
+  bool Rest();
 
   uint32_t num_live_requests() const { return static_cast<uint32_t>(live_.size()); }
   uint32_t num_running() const { return static_cast<uint32_t>(running_.size()); }
@@ -69,11 +73,22 @@ class EngineCore {
  private:
   using Queue = std::set<Sequence*, ComesBefore>;
 
-  void CollectCandidates();
+  enum class Waiting { kInclude, kLeaveOut };
+  void CollectCandidates(Waiting waiting);
+  SchedulerState state() const;
+  // Fills schedule_. Returns the rows that it needs by borrowing, 0 if it needs none.
+  uint32_t PlanStep();
+  // Preempts, admits and takes KV blocks as schedule_ says.
+  void TakePlaces();
+  // Once the blocks are taken: what is needed for the step comes before what makes it larger.
+  void BorrowFrames(uint32_t num_rows);
+  void ReturnFrames();
 
   void Apply(const StepPiece& piece, const StepReader& reader);
   void CollectPromptLogprobs(const StepPiece& piece, const StepReader& reader);
-  void FinishPrompt(LiveRequest& live);
+  void FinishPrompt(Sequence& first);
+  // Takes up what was generated elsewhere, finishes what was over; the rest joins the queue.
+  void Begin(LiveRequest& live);
   void ApplyToken(const StepPiece& piece, const StepReader& reader);
 
   // Both leave the sequences they end destroyed, and the request with its last one.
@@ -87,6 +102,7 @@ class EngineCore {
   const Tokenizer& tokenizer_;
   const IdReleased id_released_;
   const SchedulerLimits limits_;
+  const PrefillBorrowing borrowing_;
   const Scheduler scheduler_;
   const ExpertAccounting experts_;
 
@@ -97,12 +113,15 @@ class EngineCore {
   Queue waiting_;
   uint32_t num_unfinished_ = 0;  // sequences of live_
   uint64_t next_arrival_ = 0;
+  uint32_t granted_rows_ = 0;  // of a step by borrowing; 0 when nothing is borrowed
   EngineTotals totals_;
 
   // Of the step being made; kept for their capacity.
   std::vector<Sequence*> candidates_;
   std::vector<SequenceLoad> loads_;
+  uint32_t num_running_candidates_ = 0;  // the first ones
   Schedule schedule_;
+  Schedule borrowed_schedule_;
   StepBuilder builder_;
   StepOutput output_;
 };

@@ -12,6 +12,10 @@
 namespace spearfish::worker {
 namespace {
 
+// Between two looks at copies that run while no step does: little beside the copying of a record,
+// much beside the look.
+constexpr absl::Duration kCopyingNap = absl::Milliseconds(1);
+
 // Both configurations' ids; a sampled token is never one that the vocabulary doesn't have.
 std::vector<TokenId> EosIds(const Model& model) {
   std::vector<TokenId> ids = model.config().eos_token_ids;
@@ -23,8 +27,8 @@ std::vector<TokenId> EosIds(const Model& model) {
   return ids;
 }
 
-RequestLimits LimitsFor(const Model& model, uint64_t num_eos_ids) {
-  const uint64_t cache_tokens = uint64_t{model.num_kv_blocks()} * model.kv_block_tokens();
+RequestLimits LimitsFor(Model& model, uint64_t num_eos_ids) {
+  const uint64_t cache_tokens = uint64_t{model.num_reserved_kv_blocks()} * model.kv_block_tokens();
   return {.vocab_size = model.config().vocab_size,
           .max_sequence_tokens =
               static_cast<uint32_t>(std::min<uint64_t>(model.max_model_len(), cache_tokens)),
@@ -126,9 +130,16 @@ EngineStats EngineImpl::stats() const {
 
 void EngineImpl::Run() {
   std::vector<Command> commands;
-  while (TakeInbox(commands) == Inbox::kOpen) {
+  // Before the first step, too: the model may be loading experts already.
+  absl::Duration nap = absl::ZeroDuration();
+  while (TakeInbox(nap, commands) == Inbox::kOpen) {
     Execute(commands);
     core_.ExpireDeadlines(options_.clock());
+    if (core_.num_live_requests() == 0) {
+      nap = core_.Rest() ? kCopyingNap : absl::InfiniteDuration();
+      continue;
+    }
+    nap = absl::ZeroDuration();
     core_.ScheduleStep();
     {
       const MutexLock lock(mutex_);
@@ -141,15 +152,20 @@ void EngineImpl::Run() {
       "worker is shutting down: the request did not finish; send it to another worker"));
 }
 
-EngineImpl::Inbox EngineImpl::TakeInbox(std::vector<Command>& commands) {
+EngineImpl::Inbox EngineImpl::TakeInbox(absl::Duration nap, std::vector<Command>& commands) {
   const absl::Time now = options_.clock();
   commands.clear();
   const MutexLock lock(mutex_);
   const uint64_t generated = core_.totals().generated_tokens;
   rate_.Add(now, generated - stats_.generated_tokens_total);
   Publish();
-  while (core_.num_live_requests() == 0 && inbox_.empty() && !stopping_) {
-    inbox_changed_.Wait(mutex_);
+  while (core_.num_live_requests() == 0 && inbox_.empty() && !stopping_ &&
+         nap > absl::ZeroDuration()) {
+    if (nap == absl::InfiniteDuration()) {
+      inbox_changed_.Wait(mutex_);
+    } else {
+      inbox_changed_.WaitFor(mutex_, std::exchange(nap, absl::ZeroDuration()));
+    }
   }
   commands.swap(inbox_);
   // They count as waiting until the next Publish says how many still do.

@@ -55,8 +55,9 @@ class EngineImpl final : public Engine {
 
   // On the engine thread.
   void Run();
-  // Publishes, waits for a command if nothing is live, and moves the inbox to `commands`.
-  Inbox TakeInbox(std::vector<Command>& commands) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Publishes, waits up to `nap` for a command if nothing is live, and moves the inbox to
+  // `commands`.
+  Inbox TakeInbox(absl::Duration nap, std::vector<Command>& commands) ABSL_LOCKS_EXCLUDED(mutex_);
   void Execute(std::vector<Command>& commands);
   void Publish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ReleaseId(const std::string& request_id) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -26,6 +26,14 @@ class PreparedRequest {
   uint32_t num_prompt_tokens() const { return static_cast<uint32_t>(request_.prompt.size()); }
   uint32_t max_tokens() const { return max_tokens_; }
   const StopStrings& stop_strings() const { return stop_strings_; }
+  // Of sequence `index`; empty for a new request.
+  std::span<const TokenId> resumed_tokens(uint32_t index) const {
+    if (request_.resumed.empty()) return {};
+    return request_.resumed[index].generated;
+  }
+  bool finished_before(uint32_t index) const {
+    return !request_.resumed.empty() && request_.resumed[index].finished;
+  }
 
   // Whether sequences have to follow their text: it is asked for, or stop strings look at it.
   bool needs_text() const { return request_.output.text || !stop_strings_.empty(); }

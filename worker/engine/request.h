@@ -2,6 +2,7 @@
 #ifndef WORKER_ENGINE_REQUEST_H_
 #define WORKER_ENGINE_REQUEST_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -46,6 +47,12 @@ struct OutputParams {
   bool include_stop_string = false;
 };
 
+// What another worker generated of a sequence before it was lost.
+struct ResumedSequence {
+  std::vector<TokenId> generated;
+  bool finished = false;  // over and told: it is left alone
+};
+
 struct GenerationRequest {
   std::string request_id;  // unique among the live ones
   std::vector<TokenId> prompt;
@@ -55,6 +62,16 @@ struct GenerationRequest {
   OutputParams output;
   int32_t priority = 0;  // larger first among the waiting
   absl::Time deadline = absl::InfiniteFuture();
+  // One per sequence, or none when the request is new. The tokens count as generated but are sent
+  // in no event, nor is the text that they make certain.
+  std::vector<ResumedSequence> resumed;
+
+  // Sequences that will have a SequenceFinished.
+  uint32_t num_unfinished() const {
+    return num_sequences -
+           static_cast<uint32_t>(std::count_if(resumed.begin(), resumed.end(),
+                                               [](const auto& one) { return one.finished; }));
+  }
 };
 
 struct TokenLogprob {
@@ -70,7 +87,7 @@ struct PositionLogprobs {
 };
 
 // First event of a request, once, when its prompt has been computed; does not come when the request
-// ends before that.
+// ends before that. (A resumed request with a sequence that was over already has it at once.)
 struct PromptDone {
   uint32_t num_prompt_tokens = 0;
   uint32_t num_cached_tokens = 0;

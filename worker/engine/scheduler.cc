@@ -18,7 +18,8 @@ class Round {
       : limits_(limits),
         state_(state),
         schedule_(schedule),
-        tokens_left_(limits.max_num_batched_tokens),
+        tokens_left_(std::max(limits.max_num_batched_tokens, state.borrowed_rows)),
+        max_chunk_(std::max(limits.max_prefill_chunk_tokens, state.borrowed_rows)),
         free_blocks_(state.num_free_blocks),
         num_running_(state.num_running) {}
 
@@ -63,7 +64,7 @@ class Round {
   }
 
   uint32_t Chunk(const SequenceLoad& load) const {
-    return std::min({Remaining(load), limits_.max_prefill_chunk_tokens, tokens_left_});
+    return std::min({Remaining(load), max_chunk_, tokens_left_});
   }
 
   void Add(uint32_t sequence, uint32_t num_tokens, uint32_t kv_tokens) {
@@ -90,6 +91,7 @@ class Round {
   const SchedulerState& state_;
   Schedule& schedule_;
   uint32_t tokens_left_;
+  const uint32_t max_chunk_;
   uint32_t free_blocks_;
   uint32_t num_running_;  // less the preempted, plus the admitted
 };

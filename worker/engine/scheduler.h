@@ -28,6 +28,9 @@ struct SchedulerState {
   std::span<const SequenceLoad> sequences;
   uint32_t num_running = 0;
   uint32_t num_free_blocks = 0;
+  // Rows of a step for which frames are borrowed: takes the place of both limits of tokens if
+  // larger, so that one prompt may fill the step.
+  uint32_t borrowed_rows = 0;
 };
 
 struct ScheduledPiece {

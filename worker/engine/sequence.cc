@@ -20,8 +20,22 @@ SequenceLoad Sequence::load() const {
   return {num_tokens(), num_computed_, static_cast<uint32_t>(blocks_.blocks().size())};
 }
 
+std::optional<SequenceEnd> Sequence::Resume() {
+  std::string sent_before;
+  for (const TokenId token : request_.resumed_tokens(index_)) {
+    ++num_generated_;
+    std::optional<SequenceEnd> end = FindEnd(token, sent_before);
+    if (end) return end;
+    sent_before.clear();
+  }
+  return std::nullopt;
+}
+
 void Sequence::Admit() {
-  if (tokens_.empty()) tokens_ = request_.request().prompt;
+  if (!tokens_.empty()) return;
+  const std::span<const TokenId> resumed = request_.resumed_tokens(index_);
+  tokens_ = request_.request().prompt;
+  tokens_.insert(tokens_.end(), resumed.begin(), resumed.end());
 }
 
 void Sequence::Reserve(uint32_t kv_tokens) { SF_CHECK(blocks_.Grow(kv_tokens)); }

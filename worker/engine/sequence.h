@@ -49,6 +49,9 @@ class Sequence {
   std::span<const uint32_t> blocks() const { return blocks_.blocks(); }
   SequenceLoad load() const;
 
+  // Takes up what was generated elsewhere, before the first Admit. Returns the end when that was
+  // all of it.
+  std::optional<SequenceEnd> Resume();
   // Makes the tokens ready to compute.
   void Admit();
   // Makes room in the KV cache; the scheduler has seen to it that there are blocks.

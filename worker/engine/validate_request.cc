@@ -58,6 +58,28 @@ absl::Status ValidatePrompt(const GenerationRequest& request, const RequestLimit
                       limits.vocab_size);
 }
 
+// What was generated elsewhere has to be what this request could have generated.
+absl::Status ValidateResumed(const GenerationRequest& request, const RequestLimits& limits) {
+  if (request.resumed.empty()) return absl::OkStatus();
+  if (request.resumed.size() != request.num_sequences) {
+    return OutOfRange("the size of resume.sequences", request.resumed.size(),
+                      absl::StrCat("num_sequences, ", request.num_sequences));
+  }
+  if (request.num_unfinished() == 0) {
+    return OutOfRange("resume.sequences", "all finished", "at least one unfinished");
+  }
+  const uint32_t max_tokens = ResolvedMaxTokens(request, limits);
+  for (size_t i = 0; i < request.resumed.size(); ++i) {
+    const std::vector<TokenId>& ids = request.resumed[i].generated;
+    const std::string field = absl::StrCat("resume.sequences[", i, "].generated_ids");
+    SF_RETURN_IF_ERROR(AtMost(absl::StrCat("the size of ", field), ids.size(), max_tokens));
+    const auto bad =
+        std::find_if(ids.begin(), ids.end(), [&](TokenId id) { return id >= limits.vocab_size; });
+    if (bad != ids.end()) return InVocabulary(field, *bad, limits.vocab_size);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateLogitBias(const SamplingParams& sampling, const RequestLimits& limits) {
   SF_RETURN_IF_ERROR(
       AtMost("the size of sampling.logit_bias", sampling.logit_bias.size(), kMaxLogitBiases));
@@ -144,6 +166,7 @@ absl::Status ValidateRequest(const GenerationRequest& request, const RequestLimi
     return OutOfRange("sampling.num_sequences", request.num_sequences,
                       absl::StrCat("1 to ", kMaxNumSequences));
   }
+  SF_RETURN_IF_ERROR(ValidateResumed(request, limits));
   SF_RETURN_IF_ERROR(ValidateSampling(request.sampling, limits));
   SF_RETURN_IF_ERROR(ValidateStopping(request, limits));
   SF_RETURN_IF_ERROR(AtMost("output.logprobs", request.output.logprobs.value_or(0), kMaxLogprobs));

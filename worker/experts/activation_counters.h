@@ -30,6 +30,9 @@ class ActivationCounters {
   // What the last read brought, [num_experts]; valid once that read has run.
   std::span<const uint32_t> counts(uint32_t moe_layer) const;
 
+  // Page-locked host memory that it owns.
+  uint64_t host_bytes() const { return host_counts_->bytes(); }
+
  private:
   ActivationCounters(std::unique_ptr<kernels::Buffer> device_counts,
                      std::unique_ptr<kernels::Buffer> host_counts, uint32_t num_moe_layers,

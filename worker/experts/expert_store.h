@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -18,9 +19,10 @@
 
 namespace spearfish::worker {
 
-// Owns the registration of the cache image, the address table and the counters. Every expert is
-// cold: its table entry is its record in the cache, and nothing of it is copied. Used by the
-// thread that enqueues steps; image and device must outlive it.
+// Owns the registration of the cache image, the address table and the counters. At first every
+// expert is cold: its table entry is its record in the cache, and nothing of it is copied. An
+// ExpertPool over it moves experts into slots. Used by the thread that enqueues steps; image and
+// device must outlive it.
 class ExpertStore {
  public:
   static absl::StatusOr<std::unique_ptr<ExpertStore>> Create(const CacheView& cache,
@@ -37,6 +39,8 @@ class ExpertStore {
   const uint64_t* addresses(LayerId layer) const { return table_->layer(MoeIndex(layer)); }
   uint32_t* counters(LayerId layer) const { return counters_->layer(MoeIndex(layer)); }
 
+  // What a pool is made of, besides an arena.
+  std::span<const uint64_t> record_addresses() const { return records_->addresses(); }
   AddressTable& table() { return *table_; }
   ActivationCounters& activation_counters() { return *counters_; }
 

@@ -1,5 +1,6 @@
 #include "worker/kv/block_table.h"
 
+#include <optional>
 #include <utility>
 
 #include "common/base/check.h"
@@ -33,13 +34,17 @@ uint32_t BlockTable::BlocksNeeded(uint32_t num_tokens) const {
 bool BlockTable::Grow(uint32_t num_tokens) {
   const uint32_t needed = BlocksNeeded(num_tokens);
   if (needed > allocator_->num_free()) return false;
-  for (uint32_t i = 0; i < needed; ++i) blocks_.push_back(*allocator_->Allocate());
+  for (uint32_t i = 0; i < needed; ++i) {
+    const std::optional<uint32_t> block = allocator_->Allocate();
+    SF_CHECK(block.has_value());
+    blocks_.push_back(*block);
+  }
   return true;
 }
 
 void BlockTable::Clear() {
-  // Last first, so that the allocator's stack hands them out in the same order again.
-  for (; !blocks_.empty(); blocks_.pop_back()) allocator_->Free(blocks_.back());
+  for (const uint32_t block : blocks_) allocator_->Free(block);
+  blocks_.clear();
 }
 
 }  // namespace spearfish::worker

@@ -10,6 +10,8 @@
 #include "common/config/generation_config.h"
 #include "common/config/model_config.h"
 #include "kernels/api/kernels.h"
+#include "worker/experts/pool_figures.h"
+#include "worker/kv/block_source.h"
 
 namespace spearfish::worker {
 
@@ -19,7 +21,7 @@ inline constexpr uint32_t kMaxTopLogprobs = 128;
 inline constexpr uint32_t kMaxLogitBiases = 1024;
 
 // The next `token_ids` of one sequence; after the step its cache holds context_len tokens, these
-// included. block_table covers at least context_len tokens.
+// included. block_table, block ids of kv_blocks(), covers at least context_len tokens.
 struct StepSequence {
   std::span<const TokenId> token_ids = {};
   uint32_t context_len = 0;
@@ -58,9 +60,9 @@ struct StepOutput {
   std::vector<uint32_t> expert_hits;  // [rows]: activations served from a slot; the rest are misses
 };
 
-// Used by one thread (the engine's). Rows of a sequence come in order, each position once; a
-// sequence's blocks belong to it alone. Outputs do not depend on how the batch is composed
-// (kernels.h, batch invariance).
+// Used by one thread (the engine's) unless said otherwise. Rows of a sequence come in order, each
+// position once; a sequence's blocks belong to it alone. Outputs do not depend on how the batch is
+// composed (kernels.h, batch invariance).
 class Model {
  public:
   virtual ~Model() = default;
@@ -70,14 +72,42 @@ class Model {
   // Tokens of prompt and output together that one sequence may have.
   virtual uint32_t max_model_len() const = 0;
 
-  virtual uint32_t num_kv_blocks() const = 0;
+  // Where the engine gets KV blocks from; its reserved extents hold a sequence of max_model_len.
+  virtual BlockSource& kv_blocks() = 0;
   virtual uint32_t kv_block_tokens() const = 0;
+  uint32_t num_kv_blocks() { return kv_blocks().num_blocks(); }
+  // Those that are KV for good: any one sequence that fits into them always comes to its end.
+  uint32_t num_reserved_kv_blocks() {
+    return kv_blocks().num_reserved_extents() * kv_blocks().blocks_per_extent();
+  }
   // Rows that one step may have: the workspace is sized for it.
   virtual uint32_t max_step_tokens() const = 0;
+  // Rows that one step may have at most when its workspace borrows frames of the soft tier; at
+  // least max_step_tokens().
+  virtual uint32_t max_borrowed_step_tokens() const { return max_step_tokens(); }
   // Sequences that one step may have.
   virtual uint32_t max_step_sequences() const = 0;
 
   virtual uint64_t expert_record_bytes() const = 0;
+
+  // --- Between steps: the soft tier of the experts gives frames and gets them back. What stands
+  // here is right for a model without one. ---
+  // Makes room for a step of num_rows rows by taking just the soft frames that it needs. Returns
+  // the rows that steps may have from now on: at least max_step_tokens() and what an earlier call
+  // gave, at most num_rows unless an earlier call gave more; less than asked for while KV blocks
+  // lie in some of the frames. May be called again and again: cheap when it changes nothing.
+  virtual uint32_t BorrowStepTokens([[maybe_unused]] uint32_t num_rows) {
+    return max_step_tokens();
+  }
+  // Gives the frames back, so that steps have max_step_tokens() rows again. Their experts are
+  // reloaded in the background. Nothing happens when nothing is borrowed.
+  virtual void ReturnStepTokens() {}
+  // For the time in which no step comes, which otherwise does the same at its start. True while
+  // copies are queued or on their way: call again soon.
+  virtual bool Maintain() { return false; }
+
+  // Any thread.
+  virtual PoolFigures pool_figures() const { return {}; }
 
   // Runs the step and waits for its results. A breach of the limits above is a CHECK failure: the
   // engine schedules within them.

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "common/base/bytes.h"
 #include "common/base/status_macros.h"
+#include "worker/experts/kernel_layout.h"
 #include "worker/model/qwen3_moe_model.h"
 
 namespace spearfish::worker {
@@ -54,24 +55,68 @@ absl::StatusOr<std::unique_ptr<kernels::Buffer>> MakeInvFreq(const ModelConfig& 
   return table;
 }
 
-// As many blocks as asked for, or as the rest of the budget holds.
-absl::StatusOr<uint32_t> ChooseKvBlocks(const KvGeometry& geometry, const ModelOptions& options,
-                                        const kernels::Device& device) {
+ArenaNeeds NeedsOf(const ModelConfig& config, const StepLimits& limits,
+                   const StepWorkspace& workspace, const kernels::Device& device) {
+  const ModelOptions& options = limits.options;
   const uint64_t budget = device.info().budget_bytes;
-  const uint64_t left = budget - std::min(budget, device.allocated_bytes());
-  const uint64_t useful = uint64_t{options.max_step_sequences} * options.BlocksPerSequence();
-  const auto blocks = static_cast<uint32_t>(
-      options.kv_blocks > 0 ? options.kv_blocks
-                            : std::min<uint64_t>(geometry.BlocksThatFit(left), useful));
-  if (blocks >= options.BlocksPerSequence()) return blocks;
-  return absl::ResourceExhaustedError(absl::StrFormat(
-      "KV cache too small: %d blocks of %d tokens (%s of device memory were left), one sequence of "
-      "%d tokens takes %d (%s); raise --vram-budget or lower --max-model-len",
-      blocks, options.kv_block_tokens, FormatBytes(left), options.max_model_len,
-      options.BlocksPerSequence(), FormatBytes(geometry.CacheBytes(options.BlocksPerSequence()))));
+  const uint32_t one_sequence = options.BlocksPerSequence();
+  const uint64_t useful = uint64_t{options.max_step_sequences} * one_sequence;
+  ArenaNeeds needs;
+  needs.budget_bytes = budget - std::min(budget, device.allocated_bytes());
+  needs.frame_bytes = limits.kv.frame_bytes();
+  needs.num_records = uint64_t{config.num_moe_layers()} * config.num_experts;
+  needs.max_coverage = options.pool.max_coverage;
+  needs.hard_share = options.hard_share;
+  needs.workspace_bytes = workspace.Bytes(options.max_step_tokens);
+  needs.borrowed_workspace_bytes = workspace.Bytes(options.MostStepTokens());
+  needs.frames_per_extent = limits.kv.frames_per_extent();
+  needs.blocks_per_extent = limits.kv.blocks_per_extent();
+  needs.min_kv_blocks = options.kv_blocks > 0 ? options.kv_blocks : one_sequence;
+  needs.max_kv_blocks = options.kv_blocks > 0
+                            ? options.kv_blocks
+                            : static_cast<uint32_t>(std::min<uint64_t>(useful, INT32_MAX));
+  return needs;
+}
+
+// In the plan's order.
+void SetUses(const ArenaPlan& plan, FrameArena& arena) {
+  for (uint32_t f = 0; f < plan.num_frames(); ++f) {
+    FrameUse use = FrameUse::kWorkspace;
+    if (f < plan.first_kv()) {
+      use = FrameUse::kHardSlot;
+    } else if (f < plan.first_soft()) {
+      use = FrameUse::kKv;
+    } else if (f < plan.first_workspace()) {
+      use = FrameUse::kSoftSlot;
+    }
+    arena.SetUse(FrameId{f}, use);
+  }
 }
 
 }  // namespace
+
+// All device memory that is left becomes frames; the slots are filled.
+absl::Status Qwen3MoeModel::CreateArena(const ModelConfig& config, const StepLimits& limits,
+                                        kernels::Device& device, Parts& parts) {
+  const ModelOptions& options = limits.options;
+  SF_ASSIGN_OR_RETURN(parts.plan, PlanArena(NeedsOf(config, limits, *parts.workspace, device)));
+  if (options.kv_blocks > 0) parts.plan.num_claimable_extents = 0;
+  SF_ASSIGN_OR_RETURN(parts.arena,
+                      FrameArena::Create(device, parts.plan.frame_bytes, parts.plan.num_frames()));
+  SetUses(parts.plan, *parts.arena);
+  SF_ASSIGN_OR_RETURN(parts.pool,
+                      ExpertPool::Create(options.pool,
+                                         {.device = device,
+                                          .arena = *parts.arena,
+                                          .table = parts.experts->table(),
+                                          .counters = parts.experts->activation_counters(),
+                                          .record_addresses = parts.experts->record_addresses()},
+                                         parts.experts->num_experts()));
+  if (!options.expert_heat.empty()) parts.pool->Seed(options.expert_heat);
+  parts.pool->Load(*parts.stream);
+  parts.soft_frames = std::make_unique<SoftFrames>(parts.plan, *parts.pool, *parts.stream);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<Qwen3MoeModel>> Qwen3MoeModel::Create(const Checkpoint& checkpoint,
                                                                      const CacheView& cache,
@@ -81,23 +126,31 @@ absl::StatusOr<std::unique_ptr<Qwen3MoeModel>> Qwen3MoeModel::Create(const Check
   const ModelConfig& config = checkpoint.config();
   SF_RETURN_IF_ERROR(options.Validate(config));
   SF_RETURN_IF_ERROR(CheckCache(cache, config));
-  StepLimits limits{.vocab_size = config.vocab_size, .options = options.Resolved(config)};
+  const kernels::ExpertLayout layout = ToKernelLayout(cache.layout());
+  const KvGeometry geometry{.num_layers = config.num_layers,
+                            .num_kv_heads = config.num_kv_heads,
+                            .head_dim = config.head_dim,
+                            .block_tokens = options.kv_block_tokens,
+                            .dtype = kernels.activation_dtype()};
+  StepLimits limits{.vocab_size = config.vocab_size,
+                    .kv = KvLayout(geometry, layout.record_bytes),
+                    .options = options.Resolved(config)};
 
   Parts parts;
   SF_ASSIGN_OR_RETURN(parts.stream, device.CreateStream("model"));
   SF_ASSIGN_OR_RETURN(parts.weights, ModelWeights::Load(checkpoint, device, *parts.stream));
   SF_ASSIGN_OR_RETURN(parts.inv_freq, MakeInvFreq(config, device, *parts.stream));
   SF_ASSIGN_OR_RETURN(parts.experts, ExpertStore::Create(cache, device, *parts.stream));
-  SF_ASSIGN_OR_RETURN(parts.buffers, StepBuffers::Create(config, limits.options,
-                                                         parts.experts->layout(), kernels, device));
-
-  const KvGeometry geometry{.num_layers = config.num_layers,
-                            .num_kv_heads = config.num_kv_heads,
-                            .head_dim = config.head_dim,
-                            .block_tokens = limits.options.kv_block_tokens,
-                            .dtype = kernels.activation_dtype()};
-  SF_ASSIGN_OR_RETURN(limits.num_kv_blocks, ChooseKvBlocks(geometry, limits.options, device));
-  SF_ASSIGN_OR_RETURN(parts.kv, KvCache::Create(device, geometry, limits.num_kv_blocks));
+  SF_ASSIGN_OR_RETURN(parts.inputs, StagedMemory::Create(device, StepBatchBytes(limits.options),
+                                                         "the step inputs"));
+  SF_ASSIGN_OR_RETURN(
+      parts.results,
+      StagedMemory::Create(device, StepResultsBytes(config, limits.options), "the step results"));
+  parts.workspace = std::make_unique<StepWorkspace>(config, limits.options, layout, kernels);
+  SF_RETURN_IF_ERROR(CreateArena(config, limits, device, parts));
+  limits.num_kv_blocks = parts.soft_frames->num_blocks();
+  parts.kv = std::make_unique<KvCache>(parts.arena->address(FrameId{parts.plan.first_kv()}),
+                                       limits.kv, limits.num_kv_blocks);
   return absl::WrapUnique(new Qwen3MoeModel(checkpoint, limits, kernels, std::move(parts)));
 }
 

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace spearfish::worker {
 
 Qwen3MoeModel::Qwen3MoeModel(const Checkpoint& checkpoint, const StepLimits& limits,
@@ -13,29 +15,83 @@ Qwen3MoeModel::Qwen3MoeModel(const Checkpoint& checkpoint, const StepLimits& lim
       generation_config_(checkpoint.generation_config()),
       limits_(limits),
       kernels_(kernels),
-      parts_(std::move(parts)) {}
+      parts_(std::move(parts)) {
+  SetStepTokens(max_step_tokens());
+}
+
+void Qwen3MoeModel::SetStepTokens(uint32_t num_rows) {
+  const FrameArena& arena = *parts_.arena;
+  step_tokens_ = num_rows;
+  buffers_ =
+      parts_.workspace->CutBelow(arena.base() + arena.num_frames() * arena.frame_bytes(), num_rows);
+}
+
+uint32_t Qwen3MoeModel::BorrowStepTokens(uint32_t num_rows) {
+  const uint32_t wanted = std::min(num_rows, max_borrowed_step_tokens());
+  if (wanted <= step_tokens_) return step_tokens_;
+  const uint64_t frame_bytes = parts_.plan.frame_bytes;
+  const uint64_t owned = parts_.plan.num_workspace * frame_bytes;
+  const uint64_t bytes = owned + parts_.soft_frames->num_borrowable() * frame_bytes;
+  const uint32_t rows = parts_.workspace->RowsThatFit(bytes, wanted);
+  if (rows <= step_tokens_) return step_tokens_;
+  const uint64_t needed = parts_.workspace->Bytes(rows);
+  parts_.soft_frames->BorrowTail(
+      static_cast<uint32_t>((needed - std::min(needed, owned) + frame_bytes - 1) / frame_bytes));
+  SetStepTokens(rows);
+  return rows;
+}
+
+void Qwen3MoeModel::ReturnStepTokens() {
+  if (step_tokens_ == max_step_tokens()) return;
+  parts_.soft_frames->ReturnTail();
+  SetStepTokens(max_step_tokens());
+}
 
 void Qwen3MoeModel::Forward(const StepInput& input, StepOutput& output) {
-  const StepBuffers& buffers = parts_.buffers;
   kernels::Stream& stream = *parts_.stream;
-  const StepBatch batch = PackStep(input, limits_, *buffers.inputs);
-  const StepResults results = PlaceResults(input, batch, config_, *buffers.results);
+  ExpertPool& pool = *parts_.pool;
+  const StepBatch batch = PackStep(input, limits_, *parts_.inputs);
+  SF_CHECK(batch.num_rows <= step_tokens_);
+  const StepResults results = PlaceResults(input, batch, config_, *parts_.results);
   if (batch.num_rows > 0) {
-    buffers.inputs->Upload(stream);
-    kernels_.Embed({.ids = batch.token_ids,
-                    .table = parts_.weights.embedding,
-                    .out = buffers.residual,
-                    .num_rows = batch.num_rows},
-                   stream);
-    for (uint32_t layer = 0; layer < config_.num_layers; ++layer) {
-      Layer(LayerId{layer}, batch, results);
-    }
-    AddAndNorm(parts_.weights.final_norm, batch);
-    Head(batch, results);
-    buffers.results->Download(stream);
+    pool.BeginStep(stream);
+    graphs_.Run(ShapeOf(batch, results), stream, [&] { EnqueueStep(batch, results); });
+    pool.EndStep(stream);
+    pool.PlanNext();  // while the device works
     stream.Synchronize();
+    pool.FinishStep(batch.num_rows);
   }
   DeliverResults(input, batch, config_, results, output);
+  CountHits(pool, config_, output);
+}
+
+StepShape Qwen3MoeModel::ShapeOf(const StepBatch& batch, const StepResults& results) const {
+  return {.num_rows = batch.num_rows,
+          .num_seqs = batch.num_seqs,
+          .max_blocks = batch.max_blocks,
+          .num_logit_rows = batch.num_logit_rows,
+          .num_sampled = batch.num_sampled,
+          .history_capacity = batch.history_capacity,
+          .num_biases = batch.num_biases,
+          .top_n = results.top_n,
+          .workspace_rows = step_tokens_,
+          .has_logprobs = results.has_logprobs};
+}
+
+void Qwen3MoeModel::EnqueueStep(const StepBatch& batch, const StepResults& results) {
+  kernels::Stream& stream = *parts_.stream;
+  parts_.inputs->Upload(stream);
+  kernels_.Embed({.ids = batch.token_ids,
+                  .table = parts_.weights.embedding,
+                  .out = buffers_.residual,
+                  .num_rows = batch.num_rows},
+                 stream);
+  for (uint32_t layer = 0; layer < config_.num_layers; ++layer) {
+    Layer(LayerId{layer}, batch, results);
+  }
+  AddAndNorm(parts_.weights.final_norm, batch);
+  Head(batch, results);
+  parts_.results->Download(stream);
 }
 
 // x += Attention(RMSNorm(x)); x += Mlp(RMSNorm(x)). The second sum is left to the next norm, and so
@@ -43,10 +99,10 @@ void Qwen3MoeModel::Forward(const StepInput& input, StepOutput& output) {
 void Qwen3MoeModel::Layer(LayerId layer, const StepBatch& batch, const StepResults& results) {
   const LayerWeights& weights = parts_.weights.layers[Index(layer)];
   if (Index(layer) == 0) {
-    kernels_.RmsNorm({.x = parts_.buffers.residual,
+    kernels_.RmsNorm({.x = buffers_.residual,
                       .residual = nullptr,
                       .weight = weights.input_norm,
-                      .out = parts_.buffers.normed,
+                      .out = buffers_.normed,
                       .num_rows = batch.num_rows,
                       .dim = config_.hidden_size,
                       .eps = config_.rms_norm_eps},
@@ -65,80 +121,77 @@ void Qwen3MoeModel::Layer(LayerId layer, const StepBatch& batch, const StepResul
 
 void Qwen3MoeModel::Attention(LayerId layer, const StepBatch& batch) {
   const AttentionWeights& weights = parts_.weights.layers[Index(layer)].attention;
-  const StepBuffers& buffers = parts_.buffers;
   const kernels::KvLayer kv = parts_.kv->layer(layer);
-  Linear(buffers.normed, weights.qkv, weights.qkv_bias, buffers.qkv, batch.num_rows);
-  kernels_.QkNormRopeAppend({.qkv = buffers.qkv,
+  Linear(buffers_.normed, weights.qkv, weights.qkv_bias, buffers_.qkv, batch.num_rows);
+  kernels_.QkNormRopeAppend({.qkv = buffers_.qkv,
                              .q_norm = weights.q_norm,
                              .k_norm = weights.k_norm,
                              .eps = config_.rms_norm_eps,
                              .positions = batch.positions,
                              .inv_freq = parts_.inv_freq->as<float>(),
                              .slots = batch.slots,
-                             .q_out = buffers.q,
+                             .q_out = buffers_.q,
                              .kv = kv,
                              .num_rows = batch.num_rows,
                              .num_heads = config_.num_heads},
                             *parts_.stream);
-  kernels_.Attention({.q = buffers.q,
+  kernels_.Attention({.q = buffers_.q,
                       .kv = kv,
                       .query_starts = batch.query_starts,
                       .context_lens = batch.context_lens,
                       .block_tables = batch.block_tables,
-                      .out = buffers.attention,
+                      .out = buffers_.attention,
                       .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
                       .num_rows = batch.num_rows,
                       .num_seqs = batch.num_seqs,
                       .max_blocks = batch.max_blocks,
                       .num_heads = config_.num_heads},
                      *parts_.stream);
-  Linear(buffers.attention, weights.o, weights.o_bias, buffers.delta, batch.num_rows);
+  Linear(buffers_.attention, weights.o, weights.o_bias, buffers_.delta, batch.num_rows);
 }
 
 void Qwen3MoeModel::Moe(LayerId layer, const StepBatch& batch, const StepResults& results) {
-  const StepBuffers& buffers = parts_.buffers;
   const ExpertStore& experts = *parts_.experts;
   int32_t* const expert_ids =
       results.expert_ids.device + size_t{experts.MoeIndex(layer)} * results.expert_ids_stride;
-  kernels_.RouterTopk({.x = buffers.normed,
+  kernels_.RouterTopk({.x = buffers_.normed,
                        .gate = parts_.weights.layers[Index(layer)].router,
                        .k = config_.num_experts_per_token,
                        .normalize = config_.norm_topk_prob,
                        .expert_ids = expert_ids,
-                       .expert_weights = buffers.expert_weights,
+                       .expert_weights = buffers_.expert_weights,
                        .activation_counts = experts.counters(layer),
                        .num_rows = batch.num_rows},
                       *parts_.stream);
-  kernels_.Moe({.x = buffers.normed,
+  kernels_.Moe({.x = buffers_.normed,
                 .expert_ids = expert_ids,
-                .expert_weights = buffers.expert_weights,
+                .expert_weights = buffers_.expert_weights,
                 .address_table = experts.addresses(layer),
                 .layout = experts.layout(),
                 .num_experts = config_.num_experts,
                 .k = config_.num_experts_per_token,
-                .out = buffers.delta,
-                .workspace = buffers.moe_workspace,
+                .out = buffers_.delta,
+                .workspace = buffers_.moe_workspace,
                 .num_rows = batch.num_rows},
                *parts_.stream);
 }
 
 void Qwen3MoeModel::DenseMlp(LayerId layer, const StepBatch& batch) {
   const DenseMlpWeights& weights = parts_.weights.layers[Index(layer)].mlp;
-  const StepBuffers& buffers = parts_.buffers;
-  Linear(buffers.normed, weights.gate_up, nullptr, buffers.gate_up, batch.num_rows);
-  kernels_.SiluMul({.gate_up = buffers.gate_up,
-                    .out = buffers.activation,
+  Linear(buffers_.normed, weights.gate_up, nullptr, buffers_.gate_up, batch.num_rows);
+  kernels_.SiluMul({.gate_up = buffers_.gate_up,
+                    .out = buffers_.activation,
                     .num_rows = batch.num_rows,
                     .dim = config_.intermediate_size},
                    *parts_.stream);
-  Linear(buffers.activation, weights.down, nullptr, buffers.delta, batch.num_rows);
+  Linear(buffers_.activation, weights.down, nullptr, buffers_.delta, batch.num_rows);
 }
 
 void Qwen3MoeModel::AddAndNorm(const float* weight, const StepBatch& batch) {
-  kernels_.RmsNorm({.x = parts_.buffers.delta,
-                    .residual = parts_.buffers.residual,
+  kernels_.RmsNorm({.x = buffers_.delta,
+                    .residual = buffers_.residual,
                     .weight = weight,
-                    .out = parts_.buffers.normed,
+                    .out = buffers_.normed,
                     .num_rows = batch.num_rows,
                     .dim = config_.hidden_size,
                     .eps = config_.rms_norm_eps},
@@ -157,27 +210,26 @@ void Qwen3MoeModel::Head(const StepBatch& batch, const StepResults& results) {
 
 void Qwen3MoeModel::HeadChunk(uint32_t begin, uint32_t num_rows, const StepBatch& batch,
                               const StepResults& results) {
-  const StepBuffers& buffers = parts_.buffers;
-  kernels_.GatherRows({.x = buffers.normed,
+  kernels_.GatherRows({.x = buffers_.normed,
                        .rows = batch.logit_rows + begin,
-                       .out = buffers.logit_inputs,
+                       .out = buffers_.logit_inputs,
                        .num_rows = num_rows,
                        .dim = config_.hidden_size},
                       *parts_.stream);
-  kernels_.Linear({.x = buffers.logit_inputs,
+  kernels_.Linear({.x = buffers_.logit_inputs,
                    .weight = parts_.weights.lm_head,
                    .bias = nullptr,
-                   .out = buffers.logits,
+                   .out = buffers_.logits,
                    .out_dtype = DType::kF32,
                    .num_rows = num_rows},
                   *parts_.stream);
   if (begin < batch.num_sampled) {
-    kernels_.Sample({.logits = buffers.logits,
+    kernels_.Sample({.logits = buffers_.logits,
                      .rows = batch.sampling + begin,
                      .history = batch.history,
                      .biases = batch.biases,
                      .out_tokens = results.tokens.device + begin,
-                     .workspace = buffers.sample_workspace,
+                     .workspace = buffers_.sample_workspace,
                      .num_rows = std::min(num_rows, batch.num_sampled - begin),
                      .vocab = config_.vocab_size},
                     *parts_.stream);
@@ -185,7 +237,7 @@ void Qwen3MoeModel::HeadChunk(uint32_t begin, uint32_t num_rows, const StepBatch
   if (!results.has_logprobs) return;
   const size_t top_offset = size_t{begin} * results.top_n;
   const bool with_top = results.top_n > 0;
-  kernels_.LogProbs({.logits = buffers.logits,
+  kernels_.LogProbs({.logits = buffers_.logits,
                      .tokens = results.tokens.device + begin,
                      .token_logprobs = results.logprobs.device + begin,
                      .ranks = results.ranks.device + begin,

@@ -1,12 +1,16 @@
 #include "worker/model/step_batch.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "common/base/check.h"
 
 namespace spearfish::worker {
 namespace {
+
+// 0 stays 0.
+uint32_t RoundUp(uint32_t count) { return count == 0 ? 0 : std::bit_ceil(count); }
 
 uint32_t NumBlocks(const StepSequence& sequence, uint32_t block_tokens) {
   return (sequence.context_len + block_tokens - 1) / block_tokens;
@@ -25,8 +29,8 @@ void CheckSequence(const StepSequence& sequence, const StepLimits& limits) {
 }
 
 // Token ids, positions and slots: one entry a row.
-void PackRows(const StepInput& input, uint32_t block_tokens, StepBatch& batch,
-              StagedMemory& staged) {
+void PackRows(const StepInput& input, const KvLayout& kv, StepBatch& batch, StagedMemory& staged) {
+  const uint32_t block_tokens = kv.geometry().block_tokens;
   const Staged<int32_t> token_ids = staged.Add<int32_t>(batch.num_rows);
   const Staged<int32_t> positions = staged.Add<int32_t>(batch.num_rows);
   const Staged<int64_t> slots = staged.Add<int64_t>(batch.num_rows);
@@ -36,8 +40,8 @@ void PackRows(const StepInput& input, uint32_t block_tokens, StepBatch& batch,
     for (const TokenId id : sequence.token_ids) {
       token_ids.host[row] = static_cast<int32_t>(id);
       positions.host[row] = static_cast<int32_t>(position);
-      slots.host[row] = int64_t{sequence.block_table[position / block_tokens]} * block_tokens +
-                        position % block_tokens;
+      const uint32_t block = kv.PhysicalBlock(sequence.block_table[position / block_tokens]);
+      slots.host[row] = int64_t{block} * block_tokens + position % block_tokens;
       ++row;
       ++position;
     }
@@ -48,7 +52,7 @@ void PackRows(const StepInput& input, uint32_t block_tokens, StepBatch& batch,
 }
 
 // Query ranges, lengths and block tables: one entry a sequence.
-void PackSequences(const StepInput& input, uint32_t block_tokens, StepBatch& batch,
+void PackSequences(const StepInput& input, const KvLayout& kv, StepBatch& batch,
                    StagedMemory& staged) {
   const Staged<int32_t> query_starts = staged.Add<int32_t>(batch.num_seqs + 1);
   const Staged<int32_t> context_lens = staged.Add<int32_t>(batch.num_seqs);
@@ -60,10 +64,12 @@ void PackSequences(const StepInput& input, uint32_t block_tokens, StepBatch& bat
     query_starts.host[s + 1] =
         query_starts.host[s] + static_cast<int32_t>(sequence.token_ids.size());
     context_lens.host[s] = static_cast<int32_t>(sequence.context_len);
-    const uint32_t num_blocks = NumBlocks(sequence, block_tokens);
+    const uint32_t num_blocks = NumBlocks(sequence, kv.geometry().block_tokens);
     const std::span<int32_t> table =
         block_tables.host.subspan(s * batch.max_blocks, batch.max_blocks);
-    std::copy_n(sequence.block_table.begin(), num_blocks, table.begin());
+    std::transform(sequence.block_table.begin(), sequence.block_table.begin() + num_blocks,
+                   table.begin(),
+                   [&](uint32_t block) { return static_cast<int32_t>(kv.PhysicalBlock(block)); });
     std::fill(table.begin() + num_blocks, table.end(), 0);
   }
   batch.query_starts = query_starts.device;
@@ -97,7 +103,8 @@ void PackLogitRows(const StepInput& input, StepBatch& batch, StagedMemory& stage
     targets.host[d] = row.sample ? 0 : static_cast<int32_t>(row.target);
     if (row.sample) sampling.host[d] = row.sampling;
   });
-  const Staged<int32_t> history = staged.Add<int32_t>(input.history.size());
+  batch.history_capacity = RoundUp(static_cast<uint32_t>(input.history.size()));
+  const Staged<int32_t> history = staged.Add<int32_t>(batch.history_capacity);
   std::copy(input.history.begin(), input.history.end(), history.host.begin());
   const auto biases = staged.Add<kernels::LogitBias>(input.biases.size());
   std::copy(input.biases.begin(), input.biases.end(), biases.host.begin());
@@ -106,18 +113,19 @@ void PackLogitRows(const StepInput& input, StepBatch& batch, StagedMemory& stage
   batch.sampling = sampling.device;
   batch.history = history.device;
   batch.biases = biases.device;
+  batch.num_biases = static_cast<uint32_t>(input.biases.size());
 }
 
 }  // namespace
 
 uint64_t StepBatchBytes(const ModelOptions& options) {
-  const uint64_t rows = options.max_step_tokens;
+  const uint64_t rows = options.MostStepTokens();
   const uint64_t seqs = options.max_step_sequences;
   return 4 * StagedMemory::BytesOf<int32_t>(rows) +  // token ids, positions, logit rows, targets
          StagedMemory::BytesOf<int64_t>(rows) + StagedMemory::BytesOf<kernels::SampleRow>(rows) +
          2 * StagedMemory::BytesOf<int32_t>(seqs + 1) +
-         StagedMemory::BytesOf<int32_t>(seqs * options.BlocksPerSequence()) +
-         StagedMemory::BytesOf<int32_t>(seqs * options.max_model_len) +
+         StagedMemory::BytesOf<int32_t>(seqs * RoundUp(options.BlocksPerSequence())) +
+         StagedMemory::BytesOf<int32_t>(std::bit_ceil(seqs * options.max_model_len)) +
          StagedMemory::BytesOf<kernels::LogitBias>(seqs * kMaxLogitBiases);
 }
 
@@ -134,13 +142,14 @@ StepBatch PackStep(const StepInput& input, const StepLimits& limits, StagedMemor
     num_rows += sequence.token_ids.size();
     batch.max_blocks = std::max(batch.max_blocks, NumBlocks(sequence, options.kv_block_tokens));
   }
-  SF_CHECK(num_rows <= options.max_step_tokens);
+  batch.max_blocks = RoundUp(batch.max_blocks);
+  SF_CHECK(num_rows <= options.MostStepTokens());
   batch.num_rows = static_cast<uint32_t>(num_rows);
   CheckLogitRows(input, limits, batch);
 
   staged.Reset();
-  PackRows(input, options.kv_block_tokens, batch, staged);
-  PackSequences(input, options.kv_block_tokens, batch, staged);
+  PackRows(input, limits.kv, batch, staged);
+  PackSequences(input, limits.kv, batch, staged);
   PackLogitRows(input, batch, staged);
   return batch;
 }

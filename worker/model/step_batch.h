@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/api/kernels.h"
+#include "worker/kv/kv_layout.h"
 #include "worker/model/model.h"
 #include "worker/model/model_options.h"
 #include "worker/model/staged_memory.h"
@@ -14,8 +15,9 @@ namespace spearfish::worker {
 // What a step is checked against.
 struct StepLimits {
   uint32_t vocab_size = 0;
-  uint32_t num_kv_blocks = 0;
-  ModelOptions options;  // resolved
+  uint32_t num_kv_blocks = 0;  // ids in block tables are below it
+  KvLayout kv;                 // translates them into the ids that kernels take
+  ModelOptions options;        // resolved
 };
 
 // Device addresses, valid until the StagedMemory behind them is reset. Rows are the sequences'
@@ -23,14 +25,16 @@ struct StepLimits {
 struct StepBatch {
   uint32_t num_rows = 0;
   uint32_t num_seqs = 0;
-  uint32_t max_blocks = 0;  // columns of block_tables: the most that any sequence of the step has
+  // Columns of block_tables: the most that any sequence of the step has, rounded up to a power of
+  // two so that few shapes of steps differ.
+  uint32_t max_blocks = 0;
 
   const int32_t* token_ids = nullptr;     // [num_rows]
   const int32_t* positions = nullptr;     // [num_rows]
-  const int64_t* slots = nullptr;         // [num_rows] where the KV cache takes them
+  const int64_t* slots = nullptr;         // [num_rows] where the KV cache takes them, see KvLayer
   const int32_t* query_starts = nullptr;  // [num_seqs + 1]
   const int32_t* context_lens = nullptr;  // [num_seqs]
-  const int32_t* block_tables = nullptr;  // [num_seqs, max_blocks]
+  const int32_t* block_tables = nullptr;  // [num_seqs, max_blocks] KvLayout::PhysicalBlock
 
   // Logit rows in device order: first those that are sampled, then the others, each in order.
   uint32_t num_logit_rows = 0;
@@ -38,7 +42,9 @@ struct StepBatch {
   const int32_t* logit_rows = nullptr;           // [num_logit_rows] numbers of rows
   const int32_t* targets = nullptr;              // [num_logit_rows], 0 where a token is sampled
   const kernels::SampleRow* sampling = nullptr;  // [num_sampled]
+  uint32_t history_capacity = 0;                 // entries of history, rounded up likewise
   const int32_t* history = nullptr;
+  uint32_t num_biases = 0;
   const kernels::LogitBias* biases = nullptr;
 };
 
@@ -56,7 +62,8 @@ void ForEachLogitRow(const StepInput& input, const StepBatch& batch, Visit visit
 uint64_t StepBatchBytes(const ModelOptions& options);
 
 // Checks the step against the limits (a breach is a CHECK failure) and writes it into `staged`,
-// which the caller then uploads. Positions follow from context_len, slots from the block tables.
+// which the caller then uploads. Positions follow from context_len, slots from the block tables,
+// whose ids are translated.
 StepBatch PackStep(const StepInput& input, const StepLimits& limits, StagedMemory& staged);
 
 }  // namespace spearfish::worker

@@ -39,7 +39,7 @@ void DeliverLogitRows(const StepInput& input, const StepBatch& batch, const Step
 }  // namespace
 
 uint64_t StepResultsBytes(const ModelConfig& config, const ModelOptions& options) {
-  const uint64_t rows = options.max_step_tokens;
+  const uint64_t rows = options.MostStepTokens();
   const uint64_t top = rows * std::min(kMaxTopLogprobs, config.vocab_size);
   return 3 * StagedMemory::BytesOf<int32_t>(rows) +  // tokens, log-probabilities, ranks
          2 * StagedMemory::BytesOf<int32_t>(top) +
@@ -74,7 +74,19 @@ void DeliverResults(const StepInput& input, const StepBatch& batch, const ModelC
     std::copy_n(results.expert_ids.host.begin() + layer * results.expert_ids_stride, per_layer,
                 output.expert_ids.begin() + layer * per_layer);
   }
-  output.expert_hits.assign(batch.num_rows, 0);  // every expert is cold: read from the cache
+  output.expert_hits.assign(batch.num_rows, 0);
+}
+
+void CountHits(const ExpertPool& pool, const ModelConfig& config, StepOutput& output) {
+  const size_t k = config.num_experts_per_token;
+  const size_t per_layer = output.expert_hits.size() * k;
+  for (uint32_t layer = 0; layer < config.num_moe_layers(); ++layer) {
+    const int32_t* const ids = output.expert_ids.data() + layer * per_layer;
+    for (size_t i = 0; i < per_layer; ++i) {
+      const RecordIndex record = layer * config.num_experts + static_cast<uint32_t>(ids[i]);
+      output.expert_hits[i / k] += pool.resident(record) ? 1 : 0;
+    }
+  }
 }
 
 }  // namespace spearfish::worker

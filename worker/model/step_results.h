@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "common/config/model_config.h"
+#include "worker/experts/expert_pool.h"
 #include "worker/model/model.h"
 #include "worker/model/model_options.h"
 #include "worker/model/staged_memory.h"
@@ -37,6 +38,10 @@ StepResults PlaceResults(const StepInput& input, const StepBatch& batch, const M
 // Copies the host side to the caller's vectors, in the input's order.
 void DeliverResults(const StepInput& input, const StepBatch& batch, const ModelConfig& config,
                     const StepResults& results, StepOutput& output);
+
+// Fills expert_hits from expert_ids: by the table that the step ran with, so before the next one
+// begins.
+void CountHits(const ExpertPool& pool, const ModelConfig& config, StepOutput& output);
 
 }  // namespace spearfish::worker
 

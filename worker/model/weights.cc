@@ -45,15 +45,21 @@ absl::StatusOr<LayerWeights> LoadLayer(const ModelConfig& config, LayerId layer,
   return weights;
 }
 
+absl::StatusOr<kernels::Matrix> LoadEmbedding(WeightLoader& loader) {
+  return loader.LoadMatrix({"model.embed_tokens.weight"});
+}
+
+// All but an embedding that is not also the head.
 absl::StatusOr<ModelWeights> LoadAll(const ModelConfig& config, WeightLoader& loader) {
   ModelWeights weights;
-  SF_ASSIGN_OR_RETURN(weights.embedding, loader.LoadMatrix({"model.embed_tokens.weight"}));
   for (uint32_t layer = 0; layer < config.num_layers; ++layer) {
     SF_ASSIGN_OR_RETURN(weights.layers.emplace_back(), LoadLayer(config, LayerId{layer}, loader));
   }
   SF_ASSIGN_OR_RETURN(weights.final_norm, loader.LoadVector({"model.norm.weight"}));
-  weights.lm_head = weights.embedding;
-  if (!config.tie_word_embeddings) {
+  if (config.tie_word_embeddings) {
+    SF_ASSIGN_OR_RETURN(weights.lm_head, LoadEmbedding(loader));
+    weights.embedding = weights.lm_head;
+  } else {
     SF_ASSIGN_OR_RETURN(weights.lm_head, loader.LoadMatrix({"lm_head.weight"}));
   }
   return weights;
@@ -69,6 +75,13 @@ absl::StatusOr<ModelWeights> ModelWeights::Load(const Checkpoint& checkpoint,
   SF_ASSIGN_OR_RETURN(auto loader, WeightLoader::Create(checkpoint, device, stream, *memory));
   SF_ASSIGN_OR_RETURN(ModelWeights weights, LoadAll(checkpoint.config(), *loader));
   weights.memory = std::move(memory);
+  if (checkpoint.config().tie_word_embeddings) return weights;
+  WeightLoader measure_embedding(checkpoint);
+  SF_RETURN_IF_ERROR(LoadEmbedding(measure_embedding).status());
+  SF_ASSIGN_OR_RETURN(weights.host_memory, device.AllocateHost(measure_embedding.bytes()));
+  SF_ASSIGN_OR_RETURN(loader,
+                      WeightLoader::Create(checkpoint, device, stream, *weights.host_memory));
+  SF_ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding(*loader));
   return weights;
 }
 

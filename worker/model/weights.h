@@ -36,12 +36,14 @@ struct LayerWeights {
   DenseMlpWeights mlp;
 };
 
-// Owns one device allocation that all pointers lead into. Matrices keep BF16, or become F32 if any
+// Owns the allocations that all pointers lead into. Matrices keep BF16, or become F32 if any
 // part is F16 or F32; norms and biases are F32. A tied lm_head is the embedding itself. Immutable
 // after Load; the device must outlive it.
 struct ModelWeights {
-  std::unique_ptr<kernels::Buffer> memory;
-  kernels::Matrix embedding;  // [vocab, hidden]
+  std::unique_ptr<kernels::Buffer> memory;       // of the device
+  std::unique_ptr<kernels::Buffer> host_memory;  // of the embedding; null when it is tied
+  // [vocab, hidden]. Not tied: in page-locked host memory, as a step reads just a row a token.
+  kernels::Matrix embedding;
   std::vector<LayerWeights> layers;
   const float* final_norm = nullptr;  // [hidden]
   kernels::Matrix lm_head;            // [vocab, hidden]

@@ -17,7 +17,9 @@
 #include "common/expert_cache/cache_file.h"
 #include "common/expert_cache/cache_image.h"
 #include "common/expert_cache/cache_plan.h"
+#include "common/expert_cache/cache_verifier.h"
 #include "common/safetensors/checkpoint.h"
+#include "common/segment/bus_error_message.h"
 #include "common/segment/expert_cache_segment.h"
 #include "worker/pack/expert_dump.h"
 #include "worker/pack/progress_bar.h"
@@ -47,19 +49,30 @@ absl::StatusOr<uint64_t> ExpertBytes(const Checkpoint& checkpoint, const CachePl
   return bytes * plan.num_experts() * plan.moe_layers().size();
 }
 
-absl::Status PrintBuilt(const Checkpoint& checkpoint, const CachePlan& plan,
-                        const std::string& where, absl::Duration time) {
-  SF_ASSIGN_OR_RETURN(const uint64_t read_bytes, ExpertBytes(checkpoint, plan));
-  const double seconds = absl::ToDoubleSeconds(time);
-  absl::PrintF("%s: %d bytes, %d layers of %d experts, %d bits, %s; %.1f s, %.3f GB/s of weights\n",
+// What was read how fast: the checkpoint's weights, or a cache file.
+struct Work {
+  uint64_t bytes = 0;
+  std::string what;
+  absl::Duration time;
+};
+
+void PrintBuilt(const CachePlan& plan, const std::string& where, const Work& work) {
+  const double seconds = absl::ToDoubleSeconds(work.time);
+  absl::PrintF("%s: %d bytes, %d layers of %d experts, %d bits, %s; %.1f s, %.3f GB/s of %s\n",
                where, plan.image_bytes(), plan.moe_layers().size(), plan.num_experts(),
                plan.quant().bits, plan.quant().scale == ScaleMode::kMse ? "mse" : "absmax", seconds,
-               static_cast<double>(read_bytes) / 1e9 / seconds);
-  return absl::OkStatus();
+               static_cast<double>(work.bytes) / 1e9 / seconds, work.what);
 }
 
-const char* PhaseText(SegmentPhase phase) {
-  return phase == SegmentPhase::kWaiting ? "waiting" : "packing";
+std::string PhaseText(SegmentPhase phase, const PackOptions& options) {
+  if (phase == SegmentPhase::kWaiting) return "waiting";
+  return phase == SegmentPhase::kReading ? absl::StrCat("reading ", options.from) : "packing";
+}
+
+void ExplainTruncation(const std::string& path) {
+  ExplainBusErrors(absl::StrCat("spearfish-pack: ", path,
+                                " was truncated while it was mapped; remove it with spearfish-pack "
+                                "remove and build it again"));
 }
 
 }  // namespace
@@ -75,28 +88,41 @@ absl::Status BuildFile(const PackOptions& options) {
         *checkpoint, plan, options.out, options.num_threads,
         [&](const BuildProgress& p) { bar.Show("packing", p.layers_done, p.num_layers); }));
   }
-  return PrintBuilt(*checkpoint, plan, options.out, absl::Now() - start);
+  SF_ASSIGN_OR_RETURN(const uint64_t weights, ExpertBytes(*checkpoint, plan));
+  PrintBuilt(plan, options.out, {weights, "weights", absl::Now() - start});
+  return absl::OkStatus();
 }
 
 absl::Status BuildSegment(const PackOptions& options) {
   SF_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(options.checkpoint));
   SF_ASSIGN_OR_RETURN(const CachePlan plan, CachePlan::FromCheckpoint(*checkpoint, options.quant));
-  const SegmentOptions segment_options{
-      .directory = options.shm_dir, .quant = options.quant, .num_threads = options.num_threads};
+  const SegmentOptions segment_options{.directory = options.shm_dir,
+                                       .quant = options.quant,
+                                       .cache_file = options.from,
+                                       .num_threads = options.num_threads,
+                                       .timeout = options.segment_timeout};
+  ExplainTruncation(absl::StrCat(options.shm_dir, "/", SegmentName(plan.identity())));
   const absl::Time start = absl::Now();
   std::unique_ptr<ExpertCacheSegment> segment;
   {
     ProgressBar bar;
     SF_ASSIGN_OR_RETURN(segment, ExpertCacheSegment::AttachOrPopulate(
                                      *checkpoint, segment_options, [&](const SegmentProgress& p) {
-                                       bar.Show(PhaseText(p.phase), p.layers_ready, p.num_layers);
+                                       bar.Show(PhaseText(p.phase, options), p.layers_ready,
+                                                p.num_layers);
                                      }));
   }
   if (!segment->populated_here()) {
     absl::PrintF("%s: ready already, %d bytes\n", segment->name(), segment->bytes());
     return absl::OkStatus();
   }
-  return PrintBuilt(*checkpoint, plan, segment->name(), absl::Now() - start);
+  Work work{plan.image_bytes(), options.from, absl::Now() - start};
+  if (options.from.empty()) {
+    work.what = "weights";
+    SF_ASSIGN_OR_RETURN(work.bytes, ExpertBytes(*checkpoint, plan));
+  }
+  PrintBuilt(plan, segment->name(), work);
+  return absl::OkStatus();
 }
 
 absl::Status List(const PackOptions& options) {
@@ -110,16 +136,15 @@ absl::Status List(const PackOptions& options) {
 }
 
 absl::Status Verify(const PackOptions& options) {
-  SF_ASSIGN_OR_RETURN(const auto file, CacheFile::Open(PlaceOf(options).path));
+  const std::string path = PlaceOf(options).path;
+  SF_ASSIGN_OR_RETURN(const auto file, CacheFile::Open(path));
+  ExplainTruncation(path);
   const CacheView& cache = file->cache();
   {
     ProgressBar bar;
-    uint32_t done = 0;
-    for (uint32_t layer = 0; layer < cache.num_layers(); ++layer) {
-      if (!cache.has_layer(LayerId{layer})) continue;
-      SF_RETURN_IF_ERROR(cache.VerifyLayer(LayerId{layer}));
-      bar.Show("verifying", ++done, cache.num_moe_layers());
-    }
+    SF_RETURN_IF_ERROR(VerifyCache(
+        cache, {.num_threads = options.num_threads, .stop = {}},
+        [&bar](uint32_t done, uint32_t num_layers) { bar.Show("verifying", done, num_layers); }));
   }
   absl::PrintF("%s: good, %d bytes, %s, %d layers of %d experts, %d bits, %s\n", options.name,
                cache.image().size(), cache.model_name(), cache.num_moe_layers(),

@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
-#include "worker/rpc/mapping_memory.h"
+#include "worker/rpc/expert_cache_stats.h"
 #include "worker/rpc/status_codes.h"
 
 namespace spearfish::worker {
@@ -45,6 +45,12 @@ void FillLoad(const ServingState& state, v1::WorkerLoad& out) {
   out.set_address(state.address());
   out.set_device(state.device());
   out.set_ready(state.serving());
+  const MemoryStatus memory = state.memory();
+  out.set_memory_low(memory.low);
+  out.set_memory_available_bytes(memory.available_bytes);
+  out.set_memory_floor_bytes(memory.floor_bytes);
+  out.set_memory_pool(memory.pool);
+  out.set_cache_error(std::string(state.damage().message()));
   const LoadedModel* model = state.loaded();
   if (model == nullptr) return;
   const EngineStats stats = model->engine.stats();
@@ -55,27 +61,6 @@ void FillLoad(const ServingState& state, v1::WorkerLoad& out) {
   out.set_generated_tokens(stats.generated_tokens_total);
   out.set_tokens_per_second(stats.tokens_per_second);
   out.set_max_running_sequences(model->max_running_sequences);
-}
-
-// Slots, coverage, loads, reclaims and reloads stay 0: the device reads every record from the
-// mapping itself.
-absl::Status FillExpertCacheStats(const ServingState& state, v1::ExpertCacheStats& out) {
-  SF_ASSIGN_OR_RETURN(const LoadedModel* const model, state.Loaded());
-  const MappedExpertCache& experts = model->experts;
-  SF_ASSIGN_OR_RETURN(const MappingMemory memory, ReadMappingMemory(experts.mapping));
-  const EngineStats stats = model->engine.stats();
-  out.set_address(state.address());
-  out.set_device(state.device());
-  out.set_segment_name(experts.segment_name);
-  out.set_segment_bytes(experts.mapping.size());
-  out.set_records(experts.num_records);
-  out.set_record_bytes(experts.record_bytes);
-  out.set_hits(stats.expert_hits);
-  out.set_misses(stats.expert_misses);
-  out.set_mapping_rss_bytes(memory.rss_bytes);
-  out.set_mapping_pss_bytes(memory.pss_bytes);
-  out.set_populated_here(experts.populated_here);
-  return absl::OkStatus();
 }
 
 }  // namespace

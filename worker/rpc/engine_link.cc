@@ -11,7 +11,7 @@ absl::Status EngineLink::Submit(Engine& engine, GenerationRequest request, Event
     const MutexLock lock(mutex_);
     if (cancelled_) return absl::CancelledError("cancelled before it was submitted");
     request_id_ = id;
-    sequences_left_ = request.num_sequences;
+    sequences_left_ = request.num_unfinished();
   }
   // The engine's thread may report events, even the last, before Submit is back.
   absl::Status status = engine.Submit(std::move(request), std::move(sink));

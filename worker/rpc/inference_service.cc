@@ -22,6 +22,11 @@ namespace {
 // About a millisecond of byte-level BPE.
 constexpr size_t kMaxInlineTextBytes = 8192;
 
+template <typename Request>
+size_t TextBytes(const Request& request) {
+  return request.has_chat() ? request.chat().ByteSizeLong() : request.text().size();
+}
+
 absl::Time Deadline(const grpc::CallbackServerContext& context) {
   const std::chrono::system_clock::time_point deadline = context.deadline();
   return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
@@ -43,7 +48,8 @@ absl::StatusOr<AdmittedRequest> Admit(const ServingState& state,
                                .vocab_size = model->config.vocab_size,
                                .max_model_len = model->max_model_len,
                                .defaults = model->defaults,
-                               .tokenizer = model->tokenizer};
+                               .tokenizer = model->tokenizer,
+                               .chat_template = model->chat_template};
   const RequestEntropy entropy{.request_id = Random64(), .seed = Random64()};
   SF_ASSIGN_OR_RETURN(GenerationRequest converted, ToGenerationRequest(request, against, entropy));
   converted.deadline = Deadline(context);
@@ -93,7 +99,7 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
                                                      const v1::GenerateRequest* request,
                                                      v1::GenerateResponse* response) {
   const auto reactor = GenerateReactor::Create(*context, *response);
-  RunTokenizing(request->text().size(), [this, context, request, reactor] {
+  RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });
   return reactor.get();
@@ -102,7 +108,7 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
   const auto reactor = GenerateStreamReactor::Create(*context);
-  RunTokenizing(request->text().size(), [this, context, request, reactor] {
+  RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });
   return reactor.get();

@@ -4,13 +4,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 
+#include "absl/status/statusor.h"
+#include "common/chat/chat_template.h"
 #include "common/config/generation_config.h"
 #include "common/config/model_config.h"
 #include "common/tokenizer/tokenizer.h"
 #include "worker/engine/engine.h"
+#include "worker/model/model.h"
 
 namespace spearfish::worker {
 
@@ -35,6 +40,9 @@ struct LoadedModel {
   uint32_t max_model_len = 0;
   uint32_t max_running_sequences = 0;
   MappedExpertCache experts;
+  std::function<PoolFigures()> pool_figures;  // any thread
+  // Or why the checkpoint has none that can be used. Null: as if there were none.
+  const absl::StatusOr<std::unique_ptr<ChatTemplate>>* chat_template = nullptr;
 };
 
 }  // namespace spearfish::worker

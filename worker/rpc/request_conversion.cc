@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
+#include "worker/rpc/chat_prompt.h"
 
 namespace spearfish::worker {
 namespace {
@@ -177,6 +178,12 @@ absl::Status SetText(const std::string& text, const RequestContext& context,
   return CheckPromptLength("text", out.prompt.size(), context.max_model_len);
 }
 
+absl::Status SetChat(const v1::Chat& chat, const RequestContext& context, GenerationRequest& out) {
+  SF_ASSIGN_OR_RETURN(const std::string text, RenderChat(chat, context.chat_template));
+  SF_RETURN_IF_ERROR(SetText(text, context, out));
+  return absl::OkStatus();
+}
+
 template <typename Request>
 absl::Status SetPrompt(const Request& request, const RequestContext& context,
                        GenerationRequest& out) {
@@ -186,13 +193,23 @@ absl::Status SetPrompt(const Request& request, const RequestContext& context,
     case Request::kText:
       return SetText(request.text(), context, out);
     case Request::kChat:
-      return absl::UnimplementedError(
-          "chat prompts are not served; send the rendered conversation as `text`, or as "
-          "`token_ids`");
+      return SetChat(request.chat(), context, out);
     case Request::PROMPT_NOT_SET:
       break;
   }
-  return Invalid("prompt", "is not set; set `text` or `token_ids`");
+  return Invalid("prompt", "is not set; set `text`, `chat` or `token_ids`");
+}
+
+// Log-probabilities of the prompt have been sent by the worker that began the request.
+absl::Status SetResumed(const v1::Resume& wire, GenerationRequest& out) {
+  SF_RETURN_IF_ERROR(CheckCount("resume.sequences", wire.sequences_size(), out.num_sequences));
+  for (const v1::ResumedSequence& sequence : wire.sequences()) {
+    out.resumed.push_back(
+        {.generated = {sequence.generated_ids().begin(), sequence.generated_ids().end()},
+         .finished = sequence.finished()});
+  }
+  out.output.prompt_logprobs.reset();
+  return absl::OkStatus();
 }
 
 template <typename Request>
@@ -226,7 +243,9 @@ absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerateRequest&
 absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerateStreamRequest& request,
                                                       const RequestContext& context,
                                                       const RequestEntropy& entropy) {
-  return Convert(request, context, entropy);
+  SF_ASSIGN_OR_RETURN(GenerationRequest out, Convert(request, context, entropy));
+  if (request.has_resume()) SF_RETURN_IF_ERROR(SetResumed(request.resume(), out));
+  return out;
 }
 
 absl::Status CheckModelName(absl::string_view model, absl::string_view served_name) {

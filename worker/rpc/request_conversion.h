@@ -4,10 +4,12 @@
 #define WORKER_RPC_REQUEST_CONVERSION_H_
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/chat/chat_template.h"
 #include "common/config/generation_config.h"
 #include "common/tokenizer/tokenizer.h"
 #include "spearfish/v1/inference.pb.h"
@@ -22,6 +24,8 @@ struct RequestContext {
   uint32_t max_model_len = 0;
   const GenerationConfig& defaults;
   const Tokenizer& tokenizer;
+  // As in LoadedModel.
+  const absl::StatusOr<std::unique_ptr<ChatTemplate>>* chat_template = nullptr;
 };
 
 // Used where the client left the field unset.
@@ -31,8 +35,9 @@ struct RequestEntropy {
 };
 
 // InvalidArgument names the field as the client knows it, its value and its bound; NotFound for
-// another model's name; Unimplemented for a chat prompt. The deadline is left infinite. A prompt
-// of max_model_len tokens passes; whether it leaves room to generate is the engine's to say.
+// another model's name; FailedPrecondition for a chat prompt where no chat template can be used.
+// The deadline is left infinite. A prompt of max_model_len tokens passes; whether it leaves room to
+// generate is the engine's to say.
 absl::StatusOr<GenerationRequest> ToGenerationRequest(const v1::GenerateRequest& request,
                                                       const RequestContext& context,
                                                       const RequestEntropy& entropy);

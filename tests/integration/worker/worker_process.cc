@@ -6,9 +6,12 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/base/check.h"
 
 namespace spearfish::worker {
@@ -18,8 +21,17 @@ constexpr char kReadyPrefix[] = "spearfish-worker ready: ";
 
 }  // namespace
 
+std::string TestDeviceFlag() {
+  const char* name = std::getenv("SPEARFISH_TEST_DEVICE");
+  if (name == nullptr) return "--device=cpu";
+  return absl::StrCat("--device=", absl::StripSuffix(name, ":f32"));
+}
+
 WorkerProcess::WorkerProcess(const std::vector<std::string>& arguments) {
-  const std::string binary = SPEARFISH_BINARY_DIR "/spearfish-worker";
+  // Elsewhere when the binaries have travelled to another machine.
+  const char* folder = std::getenv("SPEARFISH_BINARY_DIR");
+  const std::string binary =
+      absl::StrCat(folder == nullptr ? SPEARFISH_BINARY_DIR : folder, "/spearfish-worker");
   std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);

@@ -13,6 +13,11 @@
 
 namespace spearfish::worker {
 
+// SPEARFISH_TEST_DEVICE without what only tests know of (tests/golden/test_device.h):
+// "--device=cpu".
+std::string TestDeviceFlag();
+inline bool TestDeviceIsCpu() { return TestDeviceFlag() == "--device=cpu"; }
+
 // Owns the process; the destructor kills it if it still runs.
 class WorkerProcess {
  public:
@@ -28,6 +33,7 @@ class WorkerProcess {
   v1::InferenceService::Stub& inference() { return *inference_; }
   v1::ControlService::Stub& control() { return *control_; }
 
+  pid_t pid() const { return pid_; }
   void Signal(int signal) const;
   // Waits for the end; the exit status, or 128 + the signal.
   int Wait();

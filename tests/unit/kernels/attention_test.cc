@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <utility>
 
 #include "tests/reference/qk_norm_rope_append.h"
 #include "tests/reference/tolerances.h"
 #include "tests/unit/kernels/kernel_fixture.h"
+#include "tests/unit/kernels/kv_paging.h"
 
 namespace spearfish::kernels {
 namespace {
@@ -16,6 +17,7 @@ struct Shape {
   uint32_t num_kv_heads;
   uint32_t head_dim;
   uint32_t block_tokens;
+  Paging paging = Paging::kPacked;
 };
 
 struct Piece {
@@ -28,26 +30,25 @@ struct Piece {
 class Batch {
  public:
   Batch(const Shape& shape, const std::vector<Piece>& pieces, std::mt19937& random)
-      : shape_(shape), random_(random) {
-    uint32_t num_blocks = 1;
+      : shape_(shape),
+        paging_(shape.paging, shape.num_kv_heads, shape.block_tokens, shape.head_dim),
+        random_(random) {
     query_starts_.push_back(0);
     for (const Piece& piece : pieces) {
       query_starts_.push_back(query_starts_.back() + piece.num_queries);
       context_lens_.push_back(piece.context_len);
       const uint32_t blocks = Blocks(piece.context_len);
       max_blocks_ = std::max(max_blocks_, blocks);
-      num_blocks += blocks;
+      num_blocks_ += blocks;
     }
-    FillTables(num_blocks);
+    FillTables();
     q_ = Normal(static_cast<size_t>(query_starts_.back()) * shape.num_heads * shape.head_dim);
   }
 
   AttentionArgs Args(float* out) const {
-    const auto num_blocks = static_cast<uint32_t>(
-        k_.size() / (size_t{shape_.num_kv_heads} * shape_.block_tokens * shape_.head_dim));
     return {.q = q_.data(),
-            .kv = {const_cast<float*>(k_.data()), const_cast<float*>(v_.data()), num_blocks,
-                   shape_.block_tokens, shape_.num_kv_heads, shape_.head_dim},
+            .kv = paging_.Layer(const_cast<float*>(k_.data()), const_cast<float*>(v_.data()),
+                                num_blocks_),
             .query_starts = query_starts_.data(),
             .context_lens = context_lens_.data(),
             .block_tables = block_tables_.data(),
@@ -72,17 +73,16 @@ class Batch {
     return values;
   }
 
-  void FillTables(uint32_t num_blocks) {
-    const size_t plane =
-        size_t{num_blocks} * shape_.num_kv_heads * shape_.block_tokens * shape_.head_dim;
-    k_.assign(plane, NAN);
-    v_.assign(plane, NAN);
-    std::vector<int32_t> blocks(num_blocks);
-    std::iota(blocks.begin(), blocks.end(), 0);
+  void FillTables() {
+    k_.assign(paging_.plane_floats(num_blocks_), NAN);
+    v_.assign(paging_.plane_floats(num_blocks_), NAN);
+    std::vector<int32_t> blocks;
+    for (uint32_t b = 0; b < num_blocks_; ++b) {
+      blocks.push_back(static_cast<int32_t>(paging_.id(b)));
+    }
     std::shuffle(blocks.begin(), blocks.end(), random_);
     block_tables_.assign(context_lens_.size() * max_blocks_, -1);
-    const KvLayer kv{k_.data(),           v_.data(),           num_blocks,
-                     shape_.block_tokens, shape_.num_kv_heads, shape_.head_dim};
+    const KvLayer kv = paging_.Layer(k_.data(), v_.data(), num_blocks_);
     std::normal_distribution<float> normal(0.0f, 1.0f);
     for (size_t s = 0; s < context_lens_.size(); ++s) {
       for (uint32_t b = 0; b < Blocks(context_lens_[s]); ++b) {
@@ -104,6 +104,7 @@ class Batch {
   }
 
   const Shape shape_;
+  const KvPaging paging_;
   std::mt19937& random_;
   std::vector<float> q_;
   std::vector<float> k_;
@@ -112,6 +113,7 @@ class Batch {
   std::vector<int32_t> context_lens_;
   std::vector<int32_t> block_tables_;
   uint32_t max_blocks_ = 1;
+  uint32_t num_blocks_ = 1;
 };
 
 class AttentionTest : public KernelTest {
@@ -128,8 +130,12 @@ class AttentionTest : public KernelTest {
 INSTANTIATE_TEST_SUITE_P(Cpu, AttentionTest, ::testing::ValuesIn(AllKernelParams()), ParamName);
 
 TEST_P(AttentionTest, MatchesOracle) {
-  const Shape shapes[] = {{1, 1, 2, 1},   {4, 4, 32, 16},  {6, 2, 40, 5},
-                          {10, 2, 64, 8}, {8, 1, 128, 16}, {7, 1, 20, 3}};
+  const Shape shapes[] = {{1, 1, 2, 1, Paging::kUnits},
+                          {4, 4, 32, 16, Paging::kPacked},
+                          {6, 2, 40, 5, Paging::kApart},
+                          {10, 2, 64, 8, Paging::kUnits},
+                          {8, 1, 128, 16},
+                          {7, 1, 20, 3, Paging::kUnits}};
   // Decode, whole prompts, a chunk inside a prompt, lengths around the chunk of 64 keys.
   const std::vector<Piece> pieces = {{1, 1},   {1, 130}, {7, 7},  {9, 63},
                                      {20, 64}, {3, 65},  {1, 200}};
@@ -225,12 +231,15 @@ TEST_P(AttentionTest, BitsDoNotDependOnThreadsOrNeighbours) {
   EXPECT_TRUE(SameBits(out, std::span(expected).subspan(size_t{31} * 4 * 32, out.size())));
 }
 
-TEST_P(AttentionTest, BitsDoNotDependOnTheBlockSize) {
+TEST_P(AttentionTest, BitsDoNotDependOnThePaging) {
   std::vector<std::vector<float>> outs;
-  for (const uint32_t block_tokens : {1u, 5u, 16u, 64u, 1000u}) {
+  const std::pair<uint32_t, Paging> pagings[] = {
+      {1, Paging::kPacked}, {5, Paging::kApart},     {16, Paging::kPacked}, {16, Paging::kApart},
+      {16, Paging::kUnits}, {1000, Paging::kPacked}, {64, Paging::kUnits}};
+  for (const auto& [block_tokens, paging] : pagings) {
     // The same random values in another paging: one sequence draws them in order of position.
     std::mt19937 random(99);
-    const Shape shape{2, 1, 32, block_tokens};
+    const Shape shape{2, 1, 32, block_tokens, paging};
     std::mt19937 values(7);
     Batch batch(shape, {{5, 600}}, random);
     const AttentionArgs args = batch.Args(nullptr);

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <iterator>
 
 #include "tests/reference/tolerances.h"
 #include "tests/unit/kernels/kernel_fixture.h"
+#include "tests/unit/kernels/kv_paging.h"
 
 namespace spearfish::kernels {
 namespace {
@@ -15,6 +16,9 @@ struct Shape {
   uint32_t num_kv_heads;
   uint32_t head_dim;
   uint32_t block_tokens;
+  Paging paging = Paging::kPacked;
+
+  KvPaging kv() const { return {paging, num_kv_heads, block_tokens, head_dim}; }
 };
 constexpr Shape kShapes[] = {{1, 1, 2, 1}, {4, 2, 32, 16}, {3, 1, 66, 7}, {8, 2, 128, 16}};
 constexpr uint32_t kNumBlocks = 40;
@@ -31,8 +35,12 @@ class Case {
       inv_freq_.push_back(
           std::pow(10000.0f, -2.0f * static_cast<float>(i) / static_cast<float>(shape.head_dim)));
     }
-    std::vector<int64_t> free_slots(size_t{kNumBlocks} * shape.block_tokens);
-    std::iota(free_slots.begin(), free_slots.end(), 0);
+    std::vector<int64_t> free_slots;
+    for (uint32_t b = 0; b < kNumBlocks; ++b) {
+      for (uint32_t offset = 0; offset < shape.block_tokens; ++offset) {
+        free_slots.push_back(int64_t{shape.kv().id(b)} * shape.block_tokens + offset);
+      }
+    }
     std::shuffle(free_slots.begin(), free_slots.end(), random);
     for (uint32_t t = 0; t < num_rows; ++t) {
       positions_.push_back(static_cast<int32_t>(random() % 32769));
@@ -49,7 +57,7 @@ class Case {
             .inv_freq = inv_freq_.data(),
             .slots = slots_.data(),
             .q_out = q_out,
-            .kv = {k, v, kNumBlocks, shape.block_tokens, shape.num_kv_heads, shape.head_dim},
+            .kv = shape.kv().Layer(k, v, kNumBlocks),
             .num_rows = static_cast<uint32_t>(positions_.size()),
             .num_heads = shape.num_heads};
   }
@@ -100,11 +108,12 @@ void ExpectCache(const KvLayer& kv, const std::vector<int64_t>& slots, std::span
 }
 
 TEST_P(QkNormRopeAppendTest, MatchesOracleAndWritesOnlyItsSlots) {
-  for (const Shape& shape : kShapes) {
+  for (Shape shape : kShapes) {
     for (const uint32_t num_rows : {1u, 5u, 33u}) {
+      // 0, 1 and 2: every shape meets every paging.
+      shape.paging = kPagings[num_rows % std::size(kPagings)];
       const Case test = MakeCase(shape, num_rows);
-      const size_t plane =
-          size_t{kNumBlocks} * shape.num_kv_heads * shape.block_tokens * shape.head_dim;
+      const size_t plane = shape.kv().plane_floats(kNumBlocks);
       GuardedArray<float> q(*device_, size_t{num_rows} * shape.num_heads * shape.head_dim);
       GuardedArray<float> k(*device_, plane);
       GuardedArray<float> v(*device_, plane);
@@ -122,7 +131,7 @@ TEST_P(QkNormRopeAppendTest, MatchesOracleAndWritesOnlyItsSlots) {
 TEST_P(QkNormRopeAppendTest, NormsAreOptional) {
   const Shape shape{4, 2, 32, 16};
   const Case test = MakeCase(shape, 6);
-  const size_t plane = size_t{kNumBlocks} * 2 * 16 * 32;
+  const size_t plane = shape.kv().plane_floats(kNumBlocks);
   GuardedArray<float> q(*device_, size_t{6} * 4 * 32);
   GuardedArray<float> k(*device_, plane);
   GuardedArray<float> v(*device_, plane);
@@ -140,7 +149,7 @@ TEST_P(QkNormRopeAppendTest, BitsOfARowDoNotDependOnTheBatch) {
   const Shape shape{8, 2, 128, 16};
   constexpr uint32_t kRows = 70;
   const Case test = MakeCase(shape, kRows);
-  const size_t plane = size_t{kNumBlocks} * 2 * 16 * 128;
+  const size_t plane = shape.kv().plane_floats(kNumBlocks);
   const size_t q_width = size_t{8} * 128;
   GuardedArray<float> q(*device_, kRows * q_width);
   GuardedArray<float> k(*device_, plane);

@@ -79,7 +79,7 @@ TEST(ValidateTest, QkNormRopeAppendAndItsCache) {
                                   .inv_freq = kFloats,
                                   .slots = reinterpret_cast<int64_t*>(memory),
                                   .q_out = kB,
-                                  .kv = {kB, kC, 4, 16, 2, 64},
+                                  .kv = {kB, kC, 4, 16, 2, 64, 8192},
                                   .num_rows = 1,
                                   .num_heads = 4};
   EXPECT_TRUE(Validate(good).ok());
@@ -95,11 +95,20 @@ TEST(ValidateTest, QkNormRopeAppendAndItsCache) {
   bad = good;
   bad.kv.num_kv_heads = 0;
   ExpectRefused(Validate(bad), "kv.num_kv_heads is 0");
+  bad = good;
+  bad.kv.block_stride = 0;
+  ExpectRefused(Validate(bad), "kv.block_stride is 0");
+  bad = good;
+  bad.kv.block_stride = 8200;
+  ExpectRefused(Validate(bad), "kv.block_stride is 8200; must be a multiple of 16");
+  bad = good;
+  bad.kv.block_stride = 256;  // less than a block: ids are spaced
+  EXPECT_TRUE(Validate(bad).ok());
 }
 
 TEST(ValidateTest, Attention) {
   const AttentionArgs good{.q = kA,
-                           .kv = {kB, kC, 4, 16, 2, 64},
+                           .kv = {kB, kC, 4, 16, 2, 64, 8192},
                            .query_starts = kInts,
                            .context_lens = kInts,
                            .block_tables = kInts,

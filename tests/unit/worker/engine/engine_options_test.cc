@@ -3,6 +3,7 @@
 
 #include "tests/unit/worker/engine/fake_model.h"
 #include "tests/unit/worker/engine/fake_tokenizer.h"
+#include "tests/unit/worker/kv/growing_block_source.h"
 #include "worker/engine/engine.h"
 
 namespace spearfish::worker {
@@ -34,6 +35,26 @@ TEST(EngineOptionsTest, RefusesAModelWithoutRoomForASequence) {
   const auto engine = Engine::Create({}, model, tokenizer);
   EXPECT_EQ(engine.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(engine.status().message()), HasSubstr("1 KV blocks of 1 tokens"));
+}
+
+// Extents that can only be claimed may be out of reach for as long as a request waits.
+TEST(EngineOptionsTest, OnlyReservedBlocksAreRoomForASequence) {
+  GrowingBlockSource source(10, 1, 5);
+  FakeModelOptions options;
+  options.kv_blocks = &source;
+  FakeModel model(options);
+  const FakeTokenizer tokenizer({"a"});
+  const auto engine = Engine::Create({}, model, tokenizer);
+  ASSERT_TRUE(engine.ok()) << engine.status();
+  GenerationRequest request;
+  request.request_id = "r";
+  request.prompt = std::vector<TokenId>(20, 1);  // as many as five blocks hold
+  const absl::Status status = (*engine)->Submit(request, [](const EngineEvent&) {});
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  request.prompt.resize(19);
+  request.stopping.max_tokens = 1;
+  EXPECT_TRUE((*engine)->Submit(request, [](const EngineEvent&) {}).ok());
+  EXPECT_TRUE((*engine)->WaitIdle(absl::Minutes(2)));
 }
 
 }  // namespace

@@ -2,13 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace spearfish::worker {
 
 FakeModel::FakeModel(FakeModelOptions options)
     : options_(std::move(options)),
-      cells_(size_t{options_.num_kv_blocks} * options_.kv_block_tokens, 0xdead) {
+      own_blocks_(options_.num_kv_blocks),
+      cells_(size_t{kv_blocks().num_blocks()} * options_.kv_block_tokens, 0xdead) {
   config_.vocab_size = options_.language.vocab_size;
   config_.num_layers = 3;
   config_.moe_layers = {true, false, true};
@@ -16,6 +18,27 @@ FakeModel::FakeModel(FakeModelOptions options)
   config_.num_experts_per_token = 2;
   config_.eos_token_ids = options_.config_eos_ids;
   generation_config_.eos_token_ids = options_.generation_eos_ids;
+}
+
+uint32_t FakeModel::BorrowStepTokens(uint32_t num_rows) {
+  EXPECT_LE(num_rows, max_borrowed_step_tokens());
+  EXPECT_GT(num_rows, granted_rows_) << "there was no need to ask";
+  ++num_borrows_;
+  const uint32_t grant = grant_ ? std::min(grant_(num_rows), num_rows) : num_rows;
+  granted_rows_ = std::max({grant, granted_rows_, options_.max_step_tokens});
+  return granted_rows_;
+}
+
+void FakeModel::ReturnStepTokens() {
+  EXPECT_GT(granted_rows_, 0u) << "nothing is borrowed";
+  granted_rows_ = 0;
+  if (on_return_) on_return_();
+  ++num_returns_;
+}
+
+bool FakeModel::Maintain() {
+  const uint32_t calls = ++num_maintains_;
+  return calls <= num_copies_;
 }
 
 void FakeModel::Forward(const StepInput& input, StepOutput& output) {
@@ -41,12 +64,12 @@ void FakeModel::CheckStep(const StepInput& input) const {
     EXPECT_LE(sequence.context_len, options_.max_model_len);
     EXPECT_LE(sequence.context_len, sequence.block_table.size() * options_.kv_block_tokens);
     for (const uint32_t block : sequence.block_table) {
-      EXPECT_LT(block, options_.num_kv_blocks);
+      EXPECT_LT(size_t{block} * options_.kv_block_tokens, cells_.size());
       EXPECT_TRUE(blocks.insert(block).second) << "block " << block << " belongs to two";
     }
     num_rows += sequence.token_ids.size();
   }
-  EXPECT_LE(num_rows, options_.max_step_tokens);
+  EXPECT_LE(num_rows, std::max(options_.max_step_tokens, granted_rows_));
   for (size_t i = 0; i < input.logit_rows.size(); ++i) {
     EXPECT_LT(input.logit_rows[i].row, num_rows);
     if (i == 0) continue;

@@ -26,7 +26,7 @@ constexpr SchedulerLimits kLimits{.max_num_seqs = 4,
 Schedule Plan(const std::vector<SequenceLoad>& sequences, uint32_t num_running,
               uint32_t num_free_blocks, const SchedulerLimits& limits = kLimits) {
   Schedule schedule;
-  Scheduler(limits).Plan({sequences, num_running, num_free_blocks}, schedule);
+  Scheduler(limits).Plan({sequences, num_running, num_free_blocks, 0}, schedule);
   return schedule;
 }
 
@@ -51,6 +51,17 @@ TEST(SchedulerTest, DecodesFirstThenPrefillsThenAdmits) {
 TEST(SchedulerTest, NeverExceedsTheTokensOfAStep) {
   const Schedule schedule = Plan({{40, 8, 10}, {40, 8, 10}, {40, 8, 10}}, 3, 20);
   EXPECT_THAT(schedule.pieces, ElementsAre(Piece{0, 8, 40}, Piece{1, 8, 40}));
+}
+
+TEST(SchedulerTest, BorrowedRowsReplaceBothLimitsOfTokens) {
+  const std::vector<SequenceLoad> loads = {{9, 8, 3}, {40, 8, 10}, {100, 0, 0}};
+  Schedule schedule;
+  const Scheduler scheduler(kLimits);
+  scheduler.Plan({loads, 2, 50, 60}, schedule);
+  EXPECT_THAT(schedule.pieces, ElementsAre(Piece{0, 1, 9}, Piece{1, 32, 40}, Piece{2, 27, 100}));
+  // Fewer than there are anyway change nothing.
+  scheduler.Plan({loads, 2, 50, 5}, schedule);
+  EXPECT_THAT(schedule.pieces, ElementsAre(Piece{0, 1, 9}, Piece{1, 8, 40}, Piece{2, 7, 100}));
 }
 
 TEST(SchedulerTest, AdmitsNoMoreThanMaxNumSeqs) {

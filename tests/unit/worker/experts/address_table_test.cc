@@ -4,10 +4,12 @@
 
 #include <memory>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 #include "common/base/bytes.h"
 #include "kernels/cpu/cpu_device.h"
+#include "tests/unit/worker/experts/watched_device.h"
 
 namespace spearfish::worker {
 namespace {
@@ -50,12 +52,59 @@ TEST_F(AddressTableTest, EveryLayerIsAligned) {
 }
 
 TEST_F(AddressTableTest, SetChangesOneEntry) {
-  table_->Set(1, ExpertId{4}, 7, *stream_);
+  table_->Set(1, ExpertId{4}, 7);
+  table_->Flush(*stream_);
   stream_->Synchronize();
   EXPECT_EQ(table_->layer(1)[4], 7u);
   EXPECT_EQ(table_->address(1, ExpertId{4}), 7u);
   EXPECT_EQ(table_->layer(1)[3], 108u);
   EXPECT_EQ(table_->layer(2)[0], 110u);
+}
+
+TEST_F(AddressTableTest, SetChangesNothingOnTheDeviceBeforeFlush) {
+  table_->Set(1, ExpertId{4}, 7);
+  EXPECT_TRUE(table_->dirty());
+  stream_->Synchronize();
+  EXPECT_EQ(table_->layer(1)[4], 109u);
+  table_->Flush(*stream_);
+  EXPECT_FALSE(table_->dirty());
+}
+
+TEST_F(AddressTableTest, FlushBringsChangesOfManyLayers) {
+  table_->Set(0, ExpertId{0}, 1);
+  table_->Set(2, ExpertId{4}, 2);
+  table_->Set(2, ExpertId{4}, 3);
+  table_->Flush(*stream_);
+  table_->Flush(*stream_);  // nothing left
+  stream_->Synchronize();
+  EXPECT_EQ(table_->layer(0)[0], 1u);
+  EXPECT_EQ(table_->layer(2)[4], 3u);
+  EXPECT_EQ(table_->layer(1)[2], 107u);
+}
+
+TEST_F(AddressTableTest, FlushBringsLayersFarApart) {
+  std::vector<uint64_t> addresses(size_t{40} * 512, 5);
+  auto table = AddressTable::Create(*device_, *stream_, 512, addresses);
+  ASSERT_TRUE(table.ok()) << table.status();
+  for (const uint32_t layer : {0u, 1u, 20u, 39u}) (*table)->Set(layer, ExpertId{511}, layer);
+  (*table)->Flush(*stream_);
+  stream_->Synchronize();
+  for (uint32_t layer = 0; layer < 40; ++layer) {
+    const bool changed = layer < 2 || layer == 20 || layer == 39;
+    EXPECT_EQ((*table)->layer(layer)[511], changed ? layer : 5);
+    EXPECT_EQ((*table)->layer(layer)[510], 5u);
+  }
+}
+
+TEST_F(AddressTableTest, SetLeavesAnUploadUnderWayAsItWas) {
+  table_->Set(0, ExpertId{0}, 1);
+  tests::StreamGate gate;
+  gate.Hold(dynamic_cast<kernels::CpuStream&>(*stream_));
+  table_->Flush(*stream_);
+  std::thread opener([&gate] { gate.Release(); });
+  table_->Set(0, ExpertId{0}, 2);  // waits for the upload, which brings 1
+  EXPECT_EQ(table_->layer(0)[0], 1u);
+  opener.join();
 }
 
 TEST_F(AddressTableTest, SaysWhenTheBudgetIsTooSmall) {
@@ -73,8 +122,8 @@ class AddressTableDeathTest : public AddressTableTest {
 };
 
 TEST_F(AddressTableDeathTest, ChecksIndices) {
-  EXPECT_DEATH(table_->Set(3, ExpertId{0}, 7, *stream_), "moe_layer");
-  EXPECT_DEATH(table_->Set(0, ExpertId{5}, 7, *stream_), "expert");
+  EXPECT_DEATH(table_->Set(3, ExpertId{0}, 7), "moe_layer");
+  EXPECT_DEATH(table_->Set(0, ExpertId{5}, 7), "expert");
 }
 
 }  // namespace

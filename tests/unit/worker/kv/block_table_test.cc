@@ -5,11 +5,14 @@
 #include <utility>
 #include <vector>
 
+#include "worker/kv/fixed_block_source.h"
+
 namespace spearfish::worker {
 namespace {
 
 TEST(BlockTableTest, GrowsByWholeBlocks) {
-  BlockAllocator allocator(4);
+  FixedBlockSource source(4);
+  BlockAllocator allocator(source);
   BlockTable table(allocator, 16);
   EXPECT_TRUE(table.Grow(0));
   EXPECT_EQ(table.blocks().size(), 0u);
@@ -25,7 +28,8 @@ TEST(BlockTableTest, GrowsByWholeBlocks) {
 }
 
 TEST(BlockTableTest, KeepsItsBlocksInOrderWhenItGrows) {
-  BlockAllocator allocator(4);
+  FixedBlockSource source(4);
+  BlockAllocator allocator(source);
   BlockTable table(allocator, 2);
   ASSERT_TRUE(table.Grow(4));
   const std::vector<uint32_t> before(table.blocks().begin(), table.blocks().end());
@@ -34,7 +38,8 @@ TEST(BlockTableTest, KeepsItsBlocksInOrderWhenItGrows) {
 }
 
 TEST(BlockTableTest, TakesNothingWhenNotAllFit) {
-  BlockAllocator allocator(3);
+  FixedBlockSource source(3);
+  BlockAllocator allocator(source);
   BlockTable table(allocator, 16);
   ASSERT_TRUE(table.Grow(16));
   EXPECT_FALSE(table.Grow(16 * 4));
@@ -44,7 +49,8 @@ TEST(BlockTableTest, TakesNothingWhenNotAllFit) {
 }
 
 TEST(BlockTableTest, GivesBlocksBackAtTheEnd) {
-  BlockAllocator allocator(3);
+  FixedBlockSource source(3);
+  BlockAllocator allocator(source);
   {
     BlockTable table(allocator, 16);
     ASSERT_TRUE(table.Grow(48));
@@ -54,7 +60,8 @@ TEST(BlockTableTest, GivesBlocksBackAtTheEnd) {
 }
 
 TEST(BlockTableTest, MovesOwnership) {
-  BlockAllocator allocator(4);
+  FixedBlockSource source(4);
+  BlockAllocator allocator(source);
   BlockTable table(allocator, 16);
   ASSERT_TRUE(table.Grow(32));
   BlockTable moved(std::move(table));
@@ -71,7 +78,8 @@ TEST(BlockTableTest, MovesOwnership) {
 }
 
 TEST(BlockTableTest, ASequenceOfTheLargestLengthDoesNotOverflow) {
-  BlockAllocator allocator(1);
+  FixedBlockSource source(1);
+  BlockAllocator allocator(source);
   BlockTable table(allocator, 16);
   EXPECT_EQ(table.BlocksNeeded(0xffffffffu), 0x10000000u);
   EXPECT_FALSE(table.Grow(0xffffffffu));

@@ -25,6 +25,7 @@ TEST(ModelOptionsTest, DefaultsAreValid) {
   const ModelOptions resolved = ModelOptions{}.Resolved(Config());
   EXPECT_EQ(resolved.max_model_len, 4096u);
   EXPECT_EQ(resolved.BlocksPerSequence(), 256u);
+  EXPECT_EQ(resolved.max_borrowed_step_tokens, resolved.max_step_tokens);
 }
 
 TEST(ModelOptionsTest, NamesFieldValueAndBound) {
@@ -33,6 +34,8 @@ TEST(ModelOptionsTest, NamesFieldValueAndBound) {
   EXPECT_THAT(MessageOf({.max_step_tokens = 0}), testing::HasSubstr("max_step_tokens is 0"));
   EXPECT_THAT(MessageOf({.max_step_tokens = 8, .max_step_sequences = 9}),
               testing::HasSubstr("max_step_sequences is 9; choose 1 to 8"));
+  EXPECT_THAT(MessageOf({.max_step_tokens = 8, .max_borrowed_step_tokens = 7}),
+              testing::HasSubstr("max_borrowed_step_tokens is 7; choose 8 to 65536"));
   EXPECT_THAT(MessageOf({.kv_block_tokens = 0}), testing::HasSubstr("kv_block_tokens is 0"));
   EXPECT_THAT(MessageOf({.logit_chunk_rows = 0}), testing::HasSubstr("logit_chunk_rows is 0"));
 }

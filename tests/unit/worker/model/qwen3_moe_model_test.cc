@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "common/expert_cache/cache_plan.h"
+#include "kernels/cpu/cpu_device.h"
 #include "tests/golden/loaded_model.h"
 #include "tests/golden/sequence_runner.h"
 #include "tests/reference/qwen3_moe.h"
@@ -253,7 +254,7 @@ TEST_F(Qwen3MoeModelTest, CountersAndIdsTellTheSameRouting) {
   StepOutput output;
   model().Forward(step.input(), output);
   ASSERT_EQ(output.expert_ids.size(), 2u * 21 * 2);
-  EXPECT_EQ(output.expert_hits, std::vector<uint32_t>(21, 0));
+  EXPECT_EQ(output.expert_hits, std::vector<uint32_t>(21, 2 * 2));  // everything is in slots
 
   auto stream = loaded_->device->CreateStream("read");
   ASSERT_TRUE(stream.ok());
@@ -286,8 +287,9 @@ TEST_F(Qwen3MoeModelTest, AnExpertMayMoveBetweenSteps) {
     std::byte* slot = (*slots)->as<std::byte>() + e * record_bytes;
     (*stream)->Copy(slot, loaded_->cache->cache().Record(LayerId{1}, ExpertId{e}).data(),
                     record_bytes);
-    model().experts().table().Set(1, ExpertId{e}, reinterpret_cast<uint64_t>(slot), **stream);
+    model().experts().table().Set(1, ExpertId{e}, reinterpret_cast<uint64_t>(slot));
   }
+  model().experts().table().Flush(**stream);
   (*stream)->Synchronize();
   StepOutput after;
   model().Forward(input, after);
@@ -311,21 +313,28 @@ TEST_F(Qwen3MoeModelTest, TheFactoryKnowsTheArchitecture) {
 
 TEST_F(Qwen3MoeModelTest, KvBlocksAreWhatSequencesCanUseOrTheBudgetLeaves) {
   ASSERT_NO_FATAL_FAILURE(Load({}, {.model = {.max_model_len = 100, .max_step_sequences = 3}}));
-  EXPECT_EQ(model().num_kv_blocks(), 3u * 7);
-  // 2 layers x (k, v) x 2 heads x 16 tokens x 32 x 4 bytes: 16 KiB a block.
+  const uint32_t per_extent = model().kv_blocks().blocks_per_extent();
+  EXPECT_GE(model().num_reserved_kv_blocks(), 3u * 7);
+  EXPECT_LT(model().num_reserved_kv_blocks(), 3u * 7 + per_extent);
   ASSERT_NO_FATAL_FAILURE(Load({}, {.model = {.max_step_tokens = 64}, .device_bytes = 5 * kMiB}));
   EXPECT_LT(model().num_kv_blocks(), 64u * 32);
-  EXPECT_GE(model().num_kv_blocks(), 32u);
-  EXPECT_LE(loaded_->device->info().budget_bytes - loaded_->device->allocated_bytes(), 32 * kKiB);
+  EXPECT_GE(model().num_reserved_kv_blocks(), 32u);
+  const uint64_t extent_bytes =
+      uint64_t{model().arena_plan().frames_per_extent} * model().expert_record_bytes();
+  EXPECT_LE(loaded_->device->info().budget_bytes - loaded_->device->allocated_bytes(),
+            extent_bytes);
   ASSERT_NO_FATAL_FAILURE(Load({}, {.model = {.kv_blocks = 40}}));
-  EXPECT_EQ(model().num_kv_blocks(), 40u);
+  EXPECT_EQ(model().num_kv_blocks(), model().num_reserved_kv_blocks());
+  EXPECT_GE(model().num_kv_blocks(), 40u);
+  EXPECT_LT(model().num_kv_blocks(), 40u + per_extent);
 }
 
 TEST_F(Qwen3MoeModelTest, SaysWhenTheBudgetDoesNotHoldOneSequence) {
   ASSERT_NO_FATAL_FAILURE(Load({}));
-  const uint64_t without_kv =
-      loaded_->device->allocated_bytes() - uint64_t{model().num_kv_blocks()} * 16 * kKiB;
-  const auto device = kernels::CpuDevice::Create({.budget_bytes = without_kv + 64 * kKiB});
+  const uint64_t without_arena =
+      loaded_->device->allocated_bytes() -
+      uint64_t{model().arena_plan().num_frames()} * model().expert_record_bytes();
+  const auto device = kernels::CpuDevice::Create({.budget_bytes = without_arena + 64 * kKiB});
   ASSERT_TRUE(device.ok()) << device.status();
   const absl::Status status = Qwen3MoeModel::Create(*loaded_->checkpoint, loaded_->cache->cache(),
                                                     **device, *loaded_->kernels, {})

@@ -15,9 +15,17 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr StepLimits kLimits{
+// A block of 10 units of 256 bytes, two of them in an extent of 21 units.
+const KvLayout kLayout(
+    {.num_layers = 5, .num_kv_heads = 1, .head_dim = 8, .block_tokens = 4, .dtype = DType::kF32},
+    uint64_t{21} * kKvAddressUnit);
+// The kernels' ids of blocks 0 to 9.
+constexpr int32_t kIds[] = {0, 10, 21, 31, 42, 52, 63, 73, 84, 94};
+
+const StepLimits kLimits{
     .vocab_size = 100,
     .num_kv_blocks = 10,
+    .kv = kLayout,
     .options = {
         .max_model_len = 12, .max_step_tokens = 8, .max_step_sequences = 3, .kv_block_tokens = 4}};
 
@@ -63,13 +71,15 @@ TEST_F(StepBatchTest, PositionsFollowFromContextAndSlotsFromBlocks) {
   const StepBatch batch = Pack({.sequences = sequences});
   EXPECT_EQ(batch.num_rows, 4u);
   EXPECT_EQ(batch.num_seqs, 2u);
-  EXPECT_EQ(batch.max_blocks, 3u);
+  EXPECT_EQ(batch.max_blocks, 4u);  // 3, rounded up
   EXPECT_THAT(Values(batch.token_ids, 4), ElementsAre(10, 11, 12, 20));
   EXPECT_THAT(Values(batch.positions, 4), ElementsAre(3, 4, 5, 8));
-  EXPECT_THAT(Values(batch.slots, 4), ElementsAre(7 * 4 + 3, 2 * 4 + 0, 2 * 4 + 1, 3 * 4 + 0));
+  EXPECT_THAT(Values(batch.slots, 4),
+              ElementsAre(kIds[7] * 4 + 3, kIds[2] * 4 + 0, kIds[2] * 4 + 1, kIds[3] * 4));
   EXPECT_THAT(Values(batch.query_starts, 3), ElementsAre(0, 3, 4));
   EXPECT_THAT(Values(batch.context_lens, 2), ElementsAre(6, 9));
-  EXPECT_THAT(Values(batch.block_tables, 6), ElementsAre(7, 2, 0, 9, 1, 3));
+  EXPECT_THAT(Values(batch.block_tables, 8),
+              ElementsAre(kIds[7], kIds[2], 0, 0, kIds[9], kIds[1], kIds[3], 0));
 }
 
 TEST_F(StepBatchTest, BlocksBeyondTheContextAreNotLookedAt) {
@@ -141,7 +151,7 @@ TEST_F(StepBatchDeathTest, ChecksTheEngineKeepsTheLimits) {
   ExpectDeath({1}, 13, {0, 1, 2, 3}, "max_model_len");
   ExpectDeath({1}, 5, {0}, "block_table");
   ExpectDeath({1}, 1, {10}, "num_kv_blocks");
-  ExpectDeath({1, 2, 3, 4, 5, 6, 7, 8, 9}, 9, {0, 1, 2}, "max_step_tokens");
+  ExpectDeath({1, 2, 3, 4, 5, 6, 7, 8, 9}, 9, {0, 1, 2}, "MostStepTokens");
 }
 
 TEST_F(StepBatchDeathTest, ChecksLogitRows) {

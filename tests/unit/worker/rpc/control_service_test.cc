@@ -93,7 +93,35 @@ TEST(ControlService, ExpertCacheStatsCountTheMapping) {
   EXPECT_EQ(stats.mapping_rss_bytes(), 1u << 20);
   EXPECT_EQ(stats.mapping_pss_bytes(), 1u << 20);
   EXPECT_TRUE(stats.populated_here());
-  EXPECT_EQ(stats.slots_total(), 0u);
+}
+
+TEST(ControlService, ExpertCacheStatsCountThePool) {
+  RpcTestServer server;
+  v1::GetExpertCacheStatsResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server.control().GetExpertCacheStats(&context, {}, &response).ok());
+  const v1::ExpertCacheStats& stats = response.workers(0);
+  EXPECT_EQ(stats.slots_hard(), 3u);
+  EXPECT_EQ(stats.slots_soft(), 5u);
+  EXPECT_EQ(stats.slots_total(), 8u);
+  EXPECT_EQ(stats.coverage(), 0.125);
+  EXPECT_EQ(stats.resident(), 8u);
+  EXPECT_EQ(stats.loading(), 1u);
+  EXPECT_EQ(stats.loads().bytes(), 8u * 4096);
+  EXPECT_EQ(stats.reclaims().count(), 6u);
+  EXPECT_EQ(stats.reloads().seconds(), 0.5);
+  EXPECT_EQ(stats.promotions().count(), 7u);
+  EXPECT_EQ(stats.cancelled_loads(), 9u);
+  EXPECT_EQ(stats.extra_host_bytes(), 1024u);
+  EXPECT_EQ(stats.frames().kv(), 2u);
+  EXPECT_EQ(stats.frames().workspace(), 1u);
+  EXPECT_EQ(stats.frames().unused(), 4u);
+  EXPECT_EQ(stats.frames().frame_bytes(), 4096u);
+  ASSERT_EQ(stats.layers_size(), 2);
+  EXPECT_EQ(stats.layers(1).moe_layer(), 1u);
+  EXPECT_EQ(stats.layers(1).resident(), 6u);
+  EXPECT_EQ(stats.layers(0).hits(), 3u);
+  EXPECT_EQ(stats.layers(0).misses(), 4u);
 }
 
 TEST(ControlService, LoadingAnswersWhatItCan) {

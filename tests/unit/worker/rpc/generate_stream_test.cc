@@ -225,7 +225,7 @@ TEST(GenerateStream, BadRequestsNameTheField) {
 
   request = StreamRequest("a");
   request.mutable_chat();
-  EXPECT_EQ(Status(server, request).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(Status(server, request).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_EQ(server.engine().num_submitted(), 0u);
 }
 

@@ -208,10 +208,10 @@ TEST_F(RequestConversion, AnotherModelIsNotFound) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("served"));
 }
 
-TEST_F(RequestConversion, ChatNamesWhatToUse) {
-  request_.mutable_chat();
+TEST_F(RequestConversion, ChatWithoutATemplateNamesWhatToUse) {
+  request_.mutable_chat()->add_messages()->set_role("user");
   const absl::Status status = Convert().status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("token_ids"));
 }
 
@@ -229,6 +229,30 @@ TEST_F(RequestConversion, BothRequestsConvertAlike) {
   ASSERT_TRUE(converted.ok()) << converted.status();
   EXPECT_EQ(converted->prompt, Convert()->prompt);
   EXPECT_EQ(converted->sampling.top_k, 3u);
+}
+
+TEST_F(RequestConversion, ResumedStreamTakesItsTokensAndLeavesPromptLogprobs) {
+  v1::GenerateStreamRequest stream;
+  stream.mutable_token_ids()->add_ids(1);
+  stream.mutable_sampling()->set_num_sequences(2);
+  stream.mutable_output()->set_prompt_logprobs(1);
+  stream.mutable_resume()->add_sequences()->add_generated_ids(7);
+  stream.mutable_resume()->add_sequences()->set_finished(true);
+  const RequestContext context{.served_name = "served",
+                               .vocab_size = 300,
+                               .max_model_len = 8,
+                               .defaults = defaults_,
+                               .tokenizer = tokenizer_};
+  const auto converted = ToGenerationRequest(stream, context, {});
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  ASSERT_EQ(converted->resumed.size(), 2u);
+  EXPECT_THAT(converted->resumed[0].generated, ElementsAre(7));
+  EXPECT_TRUE(converted->resumed[1].finished);
+  EXPECT_EQ(converted->num_unfinished(), 1u);
+  EXPECT_FALSE(converted->output.prompt_logprobs.has_value());
+  stream.mutable_resume()->add_sequences();
+  EXPECT_THAT(std::string(ToGenerationRequest(stream, context, {}).status().message()),
+              HasSubstr("resume.sequences has 3 entries"));
 }
 
 }  // namespace

@@ -55,6 +55,23 @@ MappedExpertCache TestCache() {
   return cache;
 }
 
+PoolFigures TestPool() {
+  PoolFigures pool;
+  pool.frames = {.hard_slots = 3, .soft_slots = 5, .kv = 2, .workspace = 1, .unused = 4};
+  pool.frame_bytes = 4096;
+  pool.num_records = 64;
+  pool.num_resident = 8;
+  pool.num_loading = 1;
+  pool.loads = {.count = 8, .bytes = 8 * 4096, .seconds = 0.25};
+  pool.reclaims = {.count = 6, .bytes = 0, .seconds = 0};
+  pool.reloads = {.count = 5, .bytes = 5 * 4096, .seconds = 0.5};
+  pool.promotions = {.count = 7, .bytes = 7 * 4096, .seconds = 0.75};
+  pool.cancelled_loads = 9;
+  pool.extra_host_bytes = 1024;
+  pool.layers = {{.resident = 2, .hits = 3, .misses = 4}, {.resident = 6, .hits = 5, .misses = 5}};
+  return pool;
+}
+
 grpc::ByteBuffer ToBuffer(const std::string& bytes) {
   const grpc::Slice slice(bytes);
   return {&slice, 1};
@@ -80,7 +97,8 @@ RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string&
              .defaults = TestDefaults(),
              .max_model_len = kTestMaxModelLen,
              .max_running_sequences = 64,
-             .experts = TestCache()} {
+             .experts = TestCache(),
+             .pool_figures = TestPool} {
   RpcServerOptions options;
   options.listen = std::move(listen);
   auto server = RpcServer::Create(options, state_);

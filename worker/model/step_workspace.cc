@@ -1,12 +1,7 @@
-#include "worker/model/step_buffers.h"
-
-#include <algorithm>
-#include <cstddef>
+#include "worker/model/step_workspace.h"
 
 #include "common/base/bytes.h"
-#include "common/base/status_macros.h"
-#include "worker/model/step_batch.h"
-#include "worker/model/step_results.h"
+#include "common/tensor/dtype.h"
 
 namespace spearfish::worker {
 namespace {
@@ -40,9 +35,10 @@ struct Shapes {
 };
 
 // Returns the bytes cut.
-uint64_t CutBuffers(const Shapes& shapes, std::byte* base, StepBuffers& buffers) {
+uint64_t CutBuffers(const Shapes& shapes, uint32_t num_rows, std::byte* base,
+                    StepBuffers& buffers) {
   const ModelConfig& config = shapes.config;
-  const uint64_t rows = shapes.options.max_step_tokens;
+  const uint64_t rows = num_rows;
   const uint32_t logit_rows = shapes.options.logit_chunk_rows;
   const uint64_t a = DTypeBytes(shapes.kernels.activation_dtype());
   const uint64_t q_dim = uint64_t{config.num_heads} * config.head_dim;
@@ -60,8 +56,8 @@ uint64_t CutBuffers(const Shapes& shapes, std::byte* base, StepBuffers& buffers)
   buffers.gate_up = cutter.Cut(rows * 2 * intermediate * a);
   buffers.activation = cutter.Cut(rows * intermediate * a);
   buffers.expert_weights = cutter.Cut<float>(rows * config.num_experts_per_token * sizeof(float));
-  buffers.moe_workspace = cutter.Cut(shapes.kernels.MoeWorkspaceBytes(
-      shapes.layout, shapes.options.max_step_tokens, config.num_experts_per_token));
+  buffers.moe_workspace = cutter.Cut(
+      shapes.kernels.MoeWorkspaceBytes(shapes.layout, num_rows, config.num_experts_per_token));
   buffers.logit_inputs = cutter.Cut(uint64_t{logit_rows} * config.hidden_size * a);
   buffers.logits = cutter.Cut<float>(uint64_t{logit_rows} * config.vocab_size * sizeof(float));
   buffers.sample_workspace =
@@ -71,21 +67,31 @@ uint64_t CutBuffers(const Shapes& shapes, std::byte* base, StepBuffers& buffers)
 
 }  // namespace
 
-absl::StatusOr<StepBuffers> StepBuffers::Create(const ModelConfig& config,
-                                                const ModelOptions& options,
-                                                const kernels::ExpertLayout& layout,
-                                                const kernels::Kernels& kernels,
-                                                kernels::Device& device) {
-  const Shapes shapes{.config = config, .options = options, .layout = layout, .kernels = kernels};
+StepWorkspace::StepWorkspace(const ModelConfig& config, const ModelOptions& options,
+                             const kernels::ExpertLayout& layout, const kernels::Kernels& kernels)
+    : config_(config), options_(options), layout_(layout), kernels_(kernels) {}
+
+uint64_t StepWorkspace::Bytes(uint32_t num_rows) const {
+  StepBuffers unused;
+  return CutBuffers({config_, options_, layout_, kernels_}, num_rows, nullptr, unused) + kAlignment;
+}
+
+uint32_t StepWorkspace::RowsThatFit(uint64_t bytes, uint32_t limit) const {
+  uint32_t fits = 0;
+  uint32_t too_many = limit + 1;
+  while (fits + 1 < too_many) {
+    const uint32_t middle = fits + (too_many - fits) / 2;
+    (Bytes(middle) <= bytes ? fits : too_many) = middle;
+  }
+  return fits;
+}
+
+StepBuffers StepWorkspace::CutBelow(std::byte* end, uint32_t num_rows) const {
+  const auto top = reinterpret_cast<uintptr_t>(end);
+  const uint64_t bytes = Bytes(num_rows) - kAlignment;
+  const uint64_t rest = (top - bytes) % kAlignment;  // of the address, so that it becomes aligned
   StepBuffers buffers;
-  const uint64_t bytes = CutBuffers(shapes, nullptr, buffers);
-  SF_ASSIGN_OR_RETURN(buffers.memory, device.Allocate(bytes, "the step workspace"));
-  CutBuffers(shapes, buffers.memory->as<std::byte>(), buffers);
-  SF_ASSIGN_OR_RETURN(buffers.inputs,
-                      StagedMemory::Create(device, StepBatchBytes(options), "the step inputs"));
-  SF_ASSIGN_OR_RETURN(
-      buffers.results,
-      StagedMemory::Create(device, StepResultsBytes(config, options), "the step results"));
+  CutBuffers({config_, options_, layout_, kernels_}, num_rows, end - bytes - rest, buffers);
   return buffers;
 }
 

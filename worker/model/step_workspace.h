@@ -1,18 +1,15 @@
-// Device memory that a step computes in, all of it allocated before the first step.
-#ifndef WORKER_MODEL_STEP_BUFFERS_H_
-#define WORKER_MODEL_STEP_BUFFERS_H_
+// Device memory that a step computes in: cut from the end of the arena, so that a step of more rows
+// takes frames below.
+#ifndef WORKER_MODEL_STEP_WORKSPACE_H_
+#define WORKER_MODEL_STEP_WORKSPACE_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
 
-#include "absl/status/statusor.h"
 #include "common/config/model_config.h"
-#include "common/tensor/dtype.h"
-#include "kernels/api/device.h"
 #include "kernels/api/expert_layout.h"
 #include "kernels/api/kernels.h"
 #include "worker/model/model_options.h"
-#include "worker/model/staged_memory.h"
 
 namespace spearfish::worker {
 
@@ -31,17 +28,28 @@ struct StepBuffers {
   void* logit_inputs = nullptr;      // [logit_chunk_rows, hidden] A
   float* logits = nullptr;           // [logit_chunk_rows, vocab]
   void* sample_workspace = nullptr;  // SampleWorkspaceBytes
+};
 
-  std::unique_ptr<kernels::Buffer> memory;  // what all of these lead into
-  std::unique_ptr<StagedMemory> inputs;     // StepBatch
-  std::unique_ptr<StagedMemory> results;    // StepResults
+// The sizes of a model's buffers: arithmetic only, it owns no memory. Immutable; the kernels must
+// outlive it.
+class StepWorkspace {
+ public:
+  StepWorkspace(const ModelConfig& config, const ModelOptions& options,
+                const kernels::ExpertLayout& layout, const kernels::Kernels& kernels);
 
-  static absl::StatusOr<StepBuffers> Create(const ModelConfig& config, const ModelOptions& options,
-                                            const kernels::ExpertLayout& layout,
-                                            const kernels::Kernels& kernels,
-                                            kernels::Device& device);
+  uint64_t Bytes(uint32_t num_rows) const;
+  // The most rows whose buffers fit, at most `limit`.
+  uint32_t RowsThatFit(uint64_t bytes, uint32_t limit) const;
+  // Buffers that end at or shortly below `end`.
+  StepBuffers CutBelow(std::byte* end, uint32_t num_rows) const;
+
+ private:
+  const ModelConfig config_;
+  const ModelOptions options_;
+  const kernels::ExpertLayout layout_;
+  const kernels::Kernels& kernels_;
 };
 
 }  // namespace spearfish::worker
 
-#endif  // WORKER_MODEL_STEP_BUFFERS_H_
+#endif  // WORKER_MODEL_STEP_WORKSPACE_H_
