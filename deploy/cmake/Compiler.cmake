@@ -17,7 +17,8 @@ endif()
 
 add_library(spearfish_options INTERFACE)
 target_include_directories(spearfish_options INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(spearfish_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Werror)
+target_compile_options(spearfish_options INTERFACE
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-Wshadow;-Wnon-virtual-dtor;-Werror>")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(spearfish_options INTERFACE -Wthread-safety)
 endif()

@@ -16,16 +16,19 @@
 #include "tests/golden/golden_file.h"
 #include "tests/golden/loaded_model.h"
 #include "tests/golden/sequence_runner.h"
+#include "tests/golden/test_device.h"
 #include "tests/reference/qwen3_moe.h"
 #include "tests/support/test_data.h"
 
 namespace spearfish::tests {
 namespace {
 
-constexpr double kMeanTolerance = 0.02;
-constexpr double kMaxTolerance = 0.1;
-constexpr float kDecidingMargin = 0.05f;  // a greedy token is bound while the margin is above
-constexpr uint32_t kTopLogits = 128;      // enough that the reference's top 16 are all among them
+// Of float32 activations, and of bfloat16 ones.
+const double kMeanTolerance = TestDeviceRounds() ? 0.05 : 0.02;
+const double kMaxTolerance = TestDeviceRounds() ? 0.3 : 0.1;
+// A greedy token is bound while the margin is above.
+const float kDecidingMargin = TestDeviceRounds() ? 0.25f : 0.05f;
+constexpr uint32_t kTopLogits = 128;  // enough that the reference's top 16 are all among them
 
 // Collects absolute differences.
 class Differences {

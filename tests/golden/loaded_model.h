@@ -1,4 +1,4 @@
-// A checkpoint's model on a CPU device, ready to run: what worker/main.cc assembles, for tests.
+// A checkpoint's model on the test device, ready to run: what worker/main.cc assembles, for tests.
 #ifndef TESTS_GOLDEN_LOADED_MODEL_H_
 #define TESTS_GOLDEN_LOADED_MODEL_H_
 
@@ -9,8 +9,8 @@
 #include "common/base/bytes.h"
 #include "common/expert_cache/cache_file.h"
 #include "common/safetensors/checkpoint.h"
-#include "kernels/cpu/cpu_device.h"
-#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/api/device.h"
+#include "kernels/api/kernels.h"
 #include "tests/support/temp_dir.h"
 #include "worker/model/qwen3_moe_model.h"
 
@@ -31,7 +31,7 @@ struct LoadedModel {
   TempDir dir;  // of the cache file
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<CacheFile> cache;
-  std::unique_ptr<kernels::CpuDevice> device;
+  std::unique_ptr<kernels::Device> device;
   std::unique_ptr<kernels::Kernels> kernels;
   std::unique_ptr<worker::Qwen3MoeModel> model;
 };

@@ -36,8 +36,7 @@ struct RunOutput {
 // Owns the block bookkeeping of one model, which must outlive it. One call at a time.
 class SequenceRunner {
  public:
-  explicit SequenceRunner(worker::Model& model)
-      : model_(model), allocator_(model.num_kv_blocks()) {}
+  explicit SequenceRunner(worker::Model& model) : model_(model), allocator_(model.kv_blocks()) {}
 
   std::vector<RunOutput> Run(const std::vector<std::vector<TokenId>>& prompts,
                              const RunOptions& options);

@@ -1,0 +1,300 @@
+// Attention over paged KV: a cluster of eight blocks for each row and kv head. Keys are taken in
+// chunks of 32, one a lane; chunk c belongs to rank c % 8 and there to warp c / 8 % 8, so the order
+// of every sum follows from a row's position alone. Warps, then ranks, are merged in order.
+#include "kernels/cuda/attention_merge.cuh"
+#include "kernels/cuda/attention_tensor.cuh"
+#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/numeric.cuh"
+
+namespace spearfish::kernels {
+namespace attention {
+namespace {
+
+template <typename A>
+__device__ __forceinline__ float2 LoadPair(const A* from);
+template <>
+__device__ __forceinline__ float2 LoadPair<float>(const float* from) {
+  return *reinterpret_cast<const float2*>(from);
+}
+template <>
+__device__ __forceinline__ float2 LoadPair<bf16>(const bf16* from) {
+  return WidenPair(*reinterpret_cast<const uint32_t*>(from));
+}
+
+// Scores of one key against kGroup queries.
+template <typename A, uint32_t kGroup>
+__device__ __forceinline__ void Scores(const A* key, const float* q, uint32_t head_dim,
+                                       float (&scores)[kGroup]) {
+#pragma unroll
+  for (uint32_t g = 0; g < kGroup; ++g) scores[g] = 0;
+  if (head_dim % 8 == 0) {
+#pragma unroll 4
+    for (uint32_t i = 0; i < head_dim; i += 8) {
+      float k[8];
+      Load8(key + i, k);
+#pragma unroll
+      for (uint32_t g = 0; g < kGroup; ++g) {
+        float query[8];
+        Load8(q + g * head_dim + i, query);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) scores[g] = fmaf(query[j], k[j], scores[g]);
+      }
+    }
+    return;
+  }
+  for (uint32_t i = 0; i < head_dim; i += 2) {
+    const float2 k = LoadPair(key + i);
+#pragma unroll
+    for (uint32_t g = 0; g < kGroup; ++g) {
+      scores[g] = fmaf(q[g * head_dim + i], k.x, scores[g]);
+      scores[g] = fmaf(q[g * head_dim + i + 1], k.y, scores[g]);
+    }
+  }
+}
+
+// One warp's running softmax over its chunks; lane l has the value pairs 2 (32 i + l).
+template <typename A, uint32_t kGroup, uint32_t kPairs>
+class WarpState {
+ public:
+  __device__ void Clear() {
+#pragma unroll
+    for (uint32_t g = 0; g < kGroup; ++g) {
+      max_[g] = -INFINITY;
+      sum_[g] = 0;
+#pragma unroll
+      for (uint32_t i = 0; i < kPairs; ++i) values_[g][i] = {0, 0};
+    }
+  }
+
+  // Keys first .. first + 31 of num_keys. `weights` is the warp's scratch, [kGroup][32].
+  __device__ void AddChunk(const AttentionLaunch& launch, const RowKeys& row, uint32_t kv_head,
+                           uint32_t first, const float* q, float* weights) {
+    const KvPlanes& kv = launch.kv;
+    const uint32_t lane = threadIdx.x % kWarpLanes;
+    const uint32_t count = min(kWarpLanes, row.num_keys - first);
+    uint64_t offset = 0;  // of this lane's key in either plane, in bytes
+    float scores[kGroup];
+    if (lane < count) {
+      const uint32_t key = first + lane;
+      const auto block = static_cast<uint64_t>(row.blocks[key / kv.block_tokens]);
+      const uint64_t in_block =
+          (uint64_t{kv_head} * kv.block_tokens + key % kv.block_tokens) * kv.head_dim;
+      offset = block * kv.block_stride + in_block * sizeof(A);
+      Scores<A, kGroup>(reinterpret_cast<const A*>(static_cast<const char*>(kv.k) + offset), q,
+                        kv.head_dim, scores);
+    }
+#pragma unroll
+    for (uint32_t g = 0; g < kGroup; ++g) {
+      const float score = lane < count ? scores[g] * launch.scale : -INFINITY;
+      const float max = fmaxf(max_[g], WarpMax(score));
+      const float weight = Rescale(score, max);
+      const float old = Rescale(max_[g], max);
+      sum_[g] = fmaf(sum_[g], old, WarpSum(weight));
+      max_[g] = max;
+#pragma unroll
+      for (uint32_t i = 0; i < kPairs; ++i) {
+        values_[g][i].x *= old;
+        values_[g][i].y *= old;
+      }
+      weights[g * 32 + lane] = weight;
+    }
+    __syncwarp();
+    AddValues(static_cast<const char*>(kv.v), kv.head_dim, count, offset, weights);
+    __syncwarp();
+  }
+
+  __device__ void Store(uint32_t head_dim, float* max, float* sum, float* values) const {
+    const uint32_t lane = threadIdx.x % kWarpLanes;
+#pragma unroll
+    for (uint32_t g = 0; g < kGroup; ++g) {
+      if (lane == 0) {
+        max[g] = max_[g];
+        sum[g] = sum_[g];
+      }
+#pragma unroll
+      for (uint32_t i = 0; i < kPairs; ++i) {
+        const uint32_t d = 2 * (i * kWarpLanes + lane);
+        if (d >= head_dim) break;
+        values[g * head_dim + d] = values_[g][i].x;
+        values[g * head_dim + d + 1] = values_[g][i].y;
+      }
+    }
+  }
+
+ private:
+  __device__ void AddValues(const char* plane, uint32_t head_dim, uint32_t count, uint64_t offset,
+                            const float* weights) {
+    const uint32_t lane = threadIdx.x % kWarpLanes;
+#pragma unroll 4
+    for (uint32_t j = 0; j < count; ++j) {
+      const auto* value =
+          reinterpret_cast<const A*>(plane + __shfl_sync(kFullWarp, offset, static_cast<int>(j)));
+#pragma unroll
+      for (uint32_t i = 0; i < kPairs; ++i) {
+        const uint32_t d = 2 * (i * kWarpLanes + lane);
+        if (d >= head_dim) break;
+        const float2 v = LoadPair(value + d);
+#pragma unroll
+        for (uint32_t g = 0; g < kGroup; ++g) {
+          values_[g][i].x = fmaf(weights[g * 32 + j], v.x, values_[g][i].x);
+          values_[g][i].y = fmaf(weights[g * 32 + j], v.y, values_[g][i].y);
+        }
+      }
+    }
+  }
+
+  float max_[kGroup];
+  float sum_[kGroup];
+  float2 values_[kGroup][kPairs];
+};
+
+// What a block does: up to kGroup query heads of one kv head and row.
+template <uint32_t kGroup>
+struct Share {
+  uint32_t row;
+  uint32_t rank;
+  uint32_t kv_head;
+  uint32_t heads;
+  uint64_t at;  // element of q and out
+  Layout<kGroup> layout;
+
+  __device__ Share(const AttentionLaunch& launch, uint32_t ranks)
+      : row(blockIdx.x / ranks),
+        rank(blockIdx.x % ranks),
+        layout{launch.kv.head_dim, kClusterRanks / ranks} {
+    const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+    const uint32_t parts = (group + kGroup - 1) / kGroup;
+    kv_head = blockIdx.y / parts;
+    const uint32_t first = blockIdx.y % parts * kGroup;  // of the kv head's query heads
+    heads = min(kGroup, group - first);
+    at =
+        (uint64_t{row} * launch.num_heads + kv_head * group + first) * uint64_t{launch.kv.head_dim};
+  }
+};
+
+// After all slots of the rank are merged.
+template <typename A, uint32_t kGroup>
+__device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
+                            const Share<kGroup>& share, float* memory) {
+  ClusterSync();
+  A* out = static_cast<A*>(launch.out) + share.at;
+  for (uint32_t e = share.rank * kThreads + threadIdx.x; e < share.heads * launch.kv.head_dim;
+       e += ranks * kThreads) {
+    out[e] = Narrow<A>(MergeRanks(share.layout, memory, e));
+  }
+  ClusterSync();  // no block leaves while its memory is read
+}
+
+// `ranks` blocks share a row.
+template <uint32_t kDim>
+__global__ void __launch_bounds__(kThreads, 1)
+    TensorAttentionKernel(AttentionLaunch launch, uint32_t ranks) {
+  extern __shared__ __align__(16) float memory[];
+  using State = TensorState<kDim>;
+  const Share<State::kGroup> share(launch, ranks);
+  const auto& layout = share.layout;
+  const RowKeys keys = FindRow(launch, share.row);
+  const uint32_t warp = threadIdx.x / kWarpLanes;
+  State state;
+  state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
+#pragma unroll 1
+  for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
+    state.Clear();
+    for (uint32_t chunk = share.rank + slot + warp * kClusterRanks; chunk * 32 < keys.num_keys;
+         chunk += kClusterRanks * kWarps) {
+      state.AddChunk(launch, keys, share.kv_head, chunk * 32);
+    }
+    state.Store(memory + layout.warp_max() + warp * State::kGroup,
+                memory + layout.warp_sum() + warp * State::kGroup,
+                memory + layout.warp_values() + warp * State::kGroup * kDim);
+    __syncthreads();
+    MergeWarps(layout, memory, slot);
+    __syncthreads();
+  }
+  WriteOutput<bf16>(launch, ranks, share, memory);
+}
+
+template <typename A, uint32_t kGroup, uint32_t kPairs>
+__global__ void __launch_bounds__(kThreads)
+    AttentionKernel(AttentionLaunch launch, uint32_t ranks) {
+  extern __shared__ __align__(16) float memory[];
+  const uint32_t head_dim = launch.kv.head_dim;
+  const Share<kGroup> share(launch, ranks);
+  const Layout<kGroup>& layout = share.layout;
+  const RowKeys keys = FindRow(launch, share.row);
+  const uint32_t rank = share.rank;
+  const uint32_t kv_head = share.kv_head;
+
+  float* q = memory + layout.q();
+  for (uint32_t i = threadIdx.x; i < kGroup * head_dim; i += kThreads) {
+    const bool is_head = i < share.heads * head_dim;
+    q[i] = is_head ? Widen(static_cast<const A*>(launch.q)[share.at + i]) : 0.0f;
+  }
+  __syncthreads();
+  const uint32_t warp = threadIdx.x / kWarpLanes;
+  float* weights = memory + layout.weights() + warp * kGroup * 32;
+  for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
+    WarpState<A, kGroup, kPairs> state;
+    state.Clear();
+    for (uint32_t chunk = rank + slot + warp * kClusterRanks; chunk * 32 < keys.num_keys;
+         chunk += kClusterRanks * kWarps) {
+      state.AddChunk(launch, keys, kv_head, chunk * 32, q, weights);
+    }
+    state.Store(head_dim, memory + layout.warp_max() + warp * kGroup,
+                memory + layout.warp_sum() + warp * kGroup,
+                memory + layout.warp_values() + warp * kGroup * head_dim);
+    __syncthreads();
+    MergeWarps(layout, memory, slot);
+    __syncthreads();
+  }
+  WriteOutput<A>(launch, ranks, share, memory);
+}
+
+template <uint32_t kGroup>
+void Launch(void (*kernel)(AttentionLaunch, uint32_t), const AttentionLaunch& launch,
+            cudaStream_t stream) {
+  const uint32_t ranks = DeviceHasClusters() ? kClusterRanks : 1;
+  const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+  const Layout<kGroup> layout = {launch.kv.head_dim, kClusterRanks / ranks};
+  const dim3 grid(launch.num_rows, launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup));
+  LaunchRanks(kernel, launch, grid, kThreads, layout.end() * static_cast<uint32_t>(sizeof(float)),
+              ranks, stream);
+}
+
+// For any head dimension, on the CUDA cores.
+template <typename A>
+void LaunchAny(const AttentionLaunch& launch, cudaStream_t stream) {
+  const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+  const uint32_t head_dim = launch.kv.head_dim;
+  if (head_dim > 256) {
+    Launch<4>(AttentionKernel<A, 4, 8>, launch, stream);
+  } else if (head_dim > 128) {
+    Launch<4>(AttentionKernel<A, 4, 4>, launch, stream);
+  } else if (group == 1) {
+    Launch<1>(AttentionKernel<A, 1, 2>, launch, stream);
+  } else if (group <= 4) {
+    Launch<4>(AttentionKernel<A, 4, 2>, launch, stream);
+  } else {
+    Launch<8>(AttentionKernel<A, 8, 2>, launch, stream);
+  }
+}
+
+}  // namespace
+}  // namespace attention
+
+void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream) {
+  if (launch.activations == DType::kF32) return attention::LaunchAny<float>(launch, stream);
+  switch (launch.kv.head_dim) {
+    case 64:
+      return attention::Launch<8>(attention::TensorAttentionKernel<64>, launch, stream);
+    case 128:
+      return attention::Launch<8>(attention::TensorAttentionKernel<128>, launch, stream);
+    case 256:
+      return attention::Launch<8>(attention::TensorAttentionKernel<256>, launch, stream);
+    default:
+      return attention::LaunchAny<bf16>(launch, stream);
+  }
+}
+
+}  // namespace spearfish::kernels

@@ -1,0 +1,200 @@
+// Linear without a library: a warp per output in float32 for any shape and type, and tensor cores
+// for bfloat16. Both fix the order of a sum by the shape of the matrix alone.
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/numeric.cuh"
+#include "kernels/cuda/tensor_core.cuh"
+
+namespace spearfish::kernels {
+namespace {
+
+constexpr uint32_t kWarps = 8;
+constexpr uint32_t kThreads = kWarps * kWarpLanes;
+
+template <typename O>
+__device__ __forceinline__ void StoreOutput(void* out, uint64_t at, float value) {
+  static_cast<O*>(out)[at] = Narrow<O>(value);
+}
+
+// --- One warp per output, up to kRows rows together. Lane l sums the inputs 8l..8l+7, 8l+256, ...
+// (one by one where rows are not 16-byte aligned), then the lanes are added.
+
+template <typename A, typename W, typename O, uint32_t kRows>
+__global__ void __launch_bounds__(kThreads) LinearKernel(const LinearLaunch launch) {
+  const uint32_t n = blockIdx.x * kWarps + threadIdx.x / kWarpLanes;
+  if (n >= launch.outputs) return;
+  const uint32_t lane = threadIdx.x % kWarpLanes;
+  const uint32_t first = blockIdx.y * kRows;
+  const uint32_t rows = min(kRows, launch.num_rows - first);
+  const uint32_t inputs = launch.inputs;
+  const A* x = static_cast<const A*>(launch.x) + uint64_t{first} * inputs;
+  const W* w = static_cast<const W*>(launch.weight) + uint64_t{n} * inputs;
+  float sums[kRows] = {};
+  if (inputs % 8 == 0) {
+    for (uint32_t i = lane * 8; i < inputs; i += kWarpLanes * 8) {
+      float weights[8];
+      Load8(w + i, weights);
+#pragma unroll
+      for (uint32_t r = 0; r < kRows; ++r) {
+        if (r >= rows) break;
+        float values[8];
+        Load8(x + uint64_t{r} * inputs + i, values);
+#pragma unroll
+        for (int j = 0; j < 8; ++j) sums[r] = fmaf(values[j], weights[j], sums[r]);
+      }
+    }
+  } else {
+    for (uint32_t i = lane; i < inputs; i += kWarpLanes) {
+      const float weight = Widen(w[i]);
+#pragma unroll
+      for (uint32_t r = 0; r < kRows; ++r) {
+        if (r >= rows) break;
+        sums[r] = fmaf(Widen(x[uint64_t{r} * inputs + i]), weight, sums[r]);
+      }
+    }
+  }
+#pragma unroll
+  for (uint32_t r = 0; r < kRows; ++r) {
+    if (r >= rows) break;
+    const float sum = WarpSum(sums[r]);
+    if (lane == 0) {
+      const float bias = launch.bias == nullptr ? 0.0f : launch.bias[n];
+      StoreOutput<O>(launch.out, uint64_t{first + r} * launch.outputs + n, sum + bias);
+    }
+  }
+}
+
+template <typename A, typename W, typename O>
+void LaunchRows(const LinearLaunch& launch, cudaStream_t stream) {
+  const uint32_t blocks = (launch.outputs + kWarps - 1) / kWarps;
+  if (launch.num_rows == 1) {
+    LinearKernel<A, W, O, 1><<<blocks, kThreads, 0, stream>>>(launch);
+  } else {
+    LinearKernel<A, W, O, 8>
+        <<<dim3(blocks, (launch.num_rows + 7) / 8), kThreads, 0, stream>>>(launch);
+  }
+}
+
+// --- Tensor cores: the weights are the A operand (16 outputs x 16 inputs), up to 8 rows of x the
+// columns of B. The inputs of an instruction may come in any order as long as both operands agree:
+// a lane takes 8 consecutive ones of its output, so weights are read 16 bytes at a time.
+
+__device__ __forceinline__ uint4 LoadStreaming(const bf16* from) {
+  return __ldcs(reinterpret_cast<const uint4*>(from));
+}
+
+// Warp w sums the 64-input chunks w, w + 8, ...; the eight sums are added in order. kTiles of 16
+// outputs and kColumns of 8 rows share what was loaded and change nothing of that.
+template <typename O, uint32_t kTiles, uint32_t kColumns>
+__global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunch launch) {
+  __shared__ float partial[kWarps][kTiles * 16][9];
+  const uint32_t warp = threadIdx.x / kWarpLanes;
+  const uint32_t lane = threadIdx.x % kWarpLanes;
+  const uint32_t g = lane / 4;
+  const uint32_t t = lane % 4;
+  const uint32_t first_output = blockIdx.x * kTiles * 16;
+  const uint32_t first_row = blockIdx.y * kColumns * 8;
+  const uint32_t inputs = launch.inputs;
+  const bf16* rows[kTiles][2];  // this lane's two outputs of each tile
+#pragma unroll
+  for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+    for (uint32_t half = 0; half < 2; ++half) {
+      const uint32_t n = min(first_output + m * 16 + half * 8 + g, launch.outputs - 1);
+      rows[m][half] = static_cast<const bf16*>(launch.weight) + uint64_t{n} * inputs + t * 8;
+    }
+  }
+  const bf16* x = static_cast<const bf16*>(launch.x) + uint64_t{first_row + g} * inputs + t * 8;
+  float sums[kTiles][kColumns][4] = {};
+#pragma unroll 2
+  for (uint32_t k = warp * 64; k < inputs; k += kWarps * 64) {
+    uint4 weights[kTiles][2][2];
+#pragma unroll
+    for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (uint32_t half = 0; half < 2; ++half) {
+        weights[m][half][0] = LoadStreaming(rows[m][half] + k);
+        weights[m][half][1] = LoadStreaming(rows[m][half] + k + 32);
+      }
+    }
+#pragma unroll
+    for (uint32_t c = 0; c < kColumns; ++c) {
+      uint4 values[2] = {};
+      if (first_row + c * 8 + g < launch.num_rows) {
+        const bf16* from = x + uint64_t{c} * 8 * inputs + k;
+        values[0] = *reinterpret_cast<const uint4*>(from);
+        values[1] = *reinterpret_cast<const uint4*>(from + 32);
+      }
+#pragma unroll
+      for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+        for (uint32_t part = 0; part < 2; ++part) {
+          const uint4 a = weights[m][0][part];
+          const uint4 b = weights[m][1][part];
+          MultiplyBf16(sums[m][c], a.x, b.x, a.y, b.y, values[part].x, values[part].y);
+          MultiplyBf16(sums[m][c], a.z, b.z, a.w, b.w, values[part].z, values[part].w);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (uint32_t c = 0; c < kColumns; ++c) {
+    if (c != 0) __syncthreads();
+#pragma unroll
+    for (uint32_t m = 0; m < kTiles; ++m) {
+      float* low = &partial[warp][m * 16 + g][t * 2];
+      float* high = &partial[warp][m * 16 + 8 + g][t * 2];
+      low[0] = sums[m][c][0], low[1] = sums[m][c][1];
+      high[0] = sums[m][c][2], high[1] = sums[m][c][3];
+    }
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < kTiles * 16 * 8; i += kThreads) {
+      const uint32_t n = first_output + i % (kTiles * 16);
+      const uint32_t row = first_row + c * 8 + i / (kTiles * 16);
+      if (n >= launch.outputs || row >= launch.num_rows) continue;
+      float sum = launch.bias == nullptr ? 0.0f : launch.bias[n];
+#pragma unroll
+      for (uint32_t w = 0; w < kWarps; ++w) sum += partial[w][i % (kTiles * 16)][i / (kTiles * 16)];
+      StoreOutput<O>(launch.out, uint64_t{row} * launch.outputs + n, sum);
+    }
+  }
+}
+
+template <typename O, uint32_t kTiles, uint32_t kColumns>
+void LaunchTensor(const LinearLaunch& launch, cudaStream_t stream) {
+  const dim3 grid((launch.outputs + kTiles * 16 - 1) / (kTiles * 16),
+                  (launch.num_rows + kColumns * 8 - 1) / (kColumns * 8));
+  TensorLinearKernel<O, kTiles, kColumns><<<grid, kThreads, 0, stream>>>(launch);
+}
+
+}  // namespace
+
+void LaunchLinear(const LinearLaunch& launch, cudaStream_t stream) {
+  WithType(launch.activations, [&](auto a) {
+    WithType(launch.weight_dtype, [&](auto w) {
+      if (launch.out_dtype == DType::kF32) {
+        LaunchRows<decltype(a), decltype(w), float>(launch, stream);
+      } else {
+        LaunchRows<decltype(a), decltype(w), decltype(a)>(launch, stream);
+      }
+    });
+  });
+  SF_CUDA(cudaGetLastError());
+}
+
+void LaunchTensorLinear(const LinearLaunch& launch, cudaStream_t stream) {
+  WithType(launch.out_dtype, [&](auto o) {
+    using O = decltype(o);
+    if (launch.num_rows <= 8) {
+      LaunchTensor<O, 1, 1>(launch, stream);
+    } else if (launch.num_rows <= 16) {
+      LaunchTensor<O, 1, 2>(launch, stream);
+    } else if (launch.num_rows <= 32) {
+      LaunchTensor<O, 2, 4>(launch, stream);
+    } else {
+      LaunchTensor<O, 2, 8>(launch, stream);
+    }
+  });
+  SF_CUDA(cudaGetLastError());
+}
+
+}  // namespace spearfish::kernels

@@ -1,0 +1,203 @@
+#include "tests/reference/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "tests/gpu/gpu_fixture.h"
+#include "tests/gpu/gpu_tolerances.h"
+#include "tests/reference/qk_norm_rope_append.h"
+#include "tests/reference/tolerances.h"
+
+namespace spearfish::kernels {
+namespace {
+
+struct Shape {
+  uint32_t num_heads;
+  uint32_t num_kv_heads;
+  uint32_t head_dim;
+  uint32_t block_tokens;
+};
+struct Piece {
+  int32_t num_queries;
+  int32_t context_len;
+};
+
+// Sequences whose cache is filled with random keys and values in shuffled blocks. Everything that
+// no sequence owns is NaN, so that reading it shows. Host memory, float32.
+struct Batch {
+  AttentionArgs args;
+  std::vector<float> q;
+  std::vector<float> k;
+  std::vector<float> v;
+  std::vector<int32_t> query_starts;
+  std::vector<int32_t> context_lens;
+  std::vector<int32_t> block_tables;
+};
+
+class GpuAttentionTest : public GpuKernelTest {
+ protected:
+  std::unique_ptr<Batch> MakeBatch(const Shape& shape, const std::vector<Piece>& pieces) {
+    auto batch = std::make_unique<Batch>();
+    batch->query_starts.push_back(0);
+    uint32_t max_blocks = 1;
+    uint32_t num_blocks = 1;
+    const auto blocks_of = [&](const Piece& piece) {
+      return (static_cast<uint32_t>(piece.context_len) + shape.block_tokens - 1) /
+             shape.block_tokens;
+    };
+    for (const Piece& piece : pieces) {
+      batch->query_starts.push_back(batch->query_starts.back() + piece.num_queries);
+      batch->context_lens.push_back(piece.context_len);
+      max_blocks = std::max(max_blocks, blocks_of(piece));
+      num_blocks += blocks_of(piece);
+    }
+    const size_t block_floats = size_t{shape.num_kv_heads} * shape.block_tokens * shape.head_dim;
+    batch->k.assign(num_blocks * block_floats, NAN);
+    batch->v.assign(num_blocks * block_floats, NAN);
+    std::vector<int32_t> order;
+    for (uint32_t b = 0; b < num_blocks; ++b) order.push_back(static_cast<int32_t>(b));
+    std::shuffle(order.begin(), order.end(), random_);
+    batch->block_tables.assign(pieces.size() * max_blocks, -1);
+    const KvLayer kv{batch->k.data(),
+                     batch->v.data(),
+                     num_blocks,
+                     shape.block_tokens,
+                     shape.num_kv_heads,
+                     shape.head_dim,
+                     block_floats * sizeof(float)};
+    for (size_t s = 0; s < pieces.size(); ++s) {
+      for (uint32_t b = 0; b < blocks_of(pieces[s]); ++b) {
+        batch->block_tables[s * max_blocks + b] = order.back();
+        order.pop_back();
+      }
+      for (uint32_t p = 0; p < static_cast<uint32_t>(pieces[s].context_len); ++p) {
+        const auto block =
+            static_cast<size_t>(batch->block_tables[s * max_blocks + p / shape.block_tokens]);
+        FillToken(kv, block * shape.block_tokens + p % shape.block_tokens, *batch);
+      }
+    }
+    const auto num_rows = static_cast<uint32_t>(batch->query_starts.back());
+    batch->q = RandomFloats(size_t{num_rows} * shape.num_heads * shape.head_dim);
+    batch->args = {.q = batch->q.data(),
+                   .kv = kv,
+                   .query_starts = batch->query_starts.data(),
+                   .context_lens = batch->context_lens.data(),
+                   .block_tables = batch->block_tables.data(),
+                   .out = nullptr,
+                   .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                   .num_rows = num_rows,
+                   .num_seqs = static_cast<uint32_t>(pieces.size()),
+                   .max_blocks = max_blocks,
+                   .num_heads = shape.num_heads};
+    return batch;
+  }
+
+  void FillToken(const KvLayer& kv, size_t slot, Batch& batch) {
+    for (size_t h = 0; h < kv.num_kv_heads; ++h) {
+      for (size_t i = 0; i < kv.head_dim; ++i) {
+        batch.k[reference::KvIndex(kv, slot, h, i)] = RandomFloats(1)[0];
+        batch.v[reference::KvIndex(kv, slot, h, i)] = RandomFloats(1)[0];
+      }
+    }
+  }
+
+  // Rounds the host's values to what the device holds.
+  AttentionArgs Uploaded(Batch& batch, void* out) {
+    AttentionArgs args = batch.args;
+    args.q = UploadActivations(batch.q);
+    // NaN stays NaN in both widths.
+    args.kv.k = UploadActivations(batch.k);
+    args.kv.v = UploadActivations(batch.v);
+    args.kv.block_stride = batch.args.kv.block_stride / sizeof(float) * activation_bytes();
+    args.query_starts = Upload(batch.query_starts);
+    args.context_lens = Upload(batch.context_lens);
+    args.block_tables = Upload(batch.block_tables);
+    args.out = out;
+    return args;
+  }
+
+  Tolerance Close() const {
+    const double tolerance = reference::kAttentionTolerance;
+    return {tolerance, is_bf16() ? kBf16Output : tolerance};
+  }
+};
+SF_GPU_SUITE(GpuAttentionTest);
+
+TEST_P(GpuAttentionTest, MatchesOracle) {
+  // Rows of a block must be a multiple of 16 bytes in either width.
+  const Shape shapes[] = {{1, 1, 2, 8},     {4, 4, 32, 16},   {6, 2, 40, 5},
+                          {10, 2, 64, 8},   {8, 1, 128, 16},  {7, 1, 20, 4},
+                          {32, 2, 128, 16}, {12, 1, 256, 16}, {5, 1, 512, 16}};
+  // Decode, whole prompts, a chunk inside a prompt, lengths around the chunk of 32 keys.
+  const std::vector<Piece> pieces = {{1, 1},   {1, 130}, {7, 7},   {9, 31},
+                                     {20, 32}, {3, 33},  {1, 200}, {1, 300}};
+  for (const Shape& shape : shapes) {
+    SCOPED_TRACE(::testing::Message() << shape.num_heads << " heads of " << shape.head_dim);
+    const auto batch = MakeBatch(shape, pieces);
+    GuardedBytes out = ActivationOutput(batch->q.size());
+    const AttentionArgs args = Uploaded(*batch, out.data());
+    RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
+    ExpectClose(Activations(out), reference::Attention(batch->args), Close());
+  }
+}
+
+TEST_P(GpuAttentionTest, MatchesOracleOverLongContexts) {
+  for (const Shape& shape : {Shape{4, 2, 16, 16}, Shape{16, 2, 128, 16}, Shape{4, 2, 256, 8}}) {
+    const auto batch = MakeBatch(shape, {{1, 2100}, {3, 513}, {1, 2048}, {2, 2049}});
+    GuardedBytes out = ActivationOutput(batch->q.size());
+    const AttentionArgs args = Uploaded(*batch, out.data());
+    RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
+    ExpectClose(Activations(out), reference::Attention(batch->args), Close());
+  }
+}
+
+TEST_P(GpuAttentionTest, PaddingRowsAreZero) {
+  // Sequence 0 has three rows and one token: two rows stand before position 0. Row 3 is nobody's.
+  const auto batch = MakeBatch({2, 1, 24, 16}, {{3, 3}});
+  batch->context_lens = {1};
+  batch->args.context_lens = batch->context_lens.data();
+  GuardedBytes out = ActivationOutput(batch->q.size() / 3 * 4);
+  AttentionArgs args = Uploaded(*batch, out.data());
+  std::vector<float> q = batch->q;
+  q.resize(q.size() / 3 * 4, 1.0f);
+  args.q = UploadActivations(q);
+  args.num_rows = 4;
+  kernels_->Attention(args, *stream_);
+  std::vector<double> expected = reference::Attention(batch->args);
+  expected.resize(expected.size() / 3 * 4, 0.0);
+  ExpectClose(Activations(out), expected, Close());
+}
+
+// A prompt cut into chunks, and each row alone beside others: the same bits.
+TEST_P(GpuAttentionTest, BitsOfARowDoNotDependOnTheChunks) {
+  constexpr int32_t kPrompt = 400;
+  for (const Shape& shape : {Shape{6, 2, 48, 16}, Shape{6, 2, 64, 16}}) {
+    const auto batch = MakeBatch(shape, {{kPrompt, kPrompt}});
+    GuardedBytes out = ActivationOutput(batch->q.size());
+    const AttentionArgs args = Uploaded(*batch, out.data());
+    kernels_->Attention(args, *stream_);
+    const std::vector<std::byte> whole = out.Download();
+    const size_t row_bytes = size_t{6} * shape.head_dim * activation_bytes();
+    for (const int32_t chunk : {1, 7, 64}) {
+      for (int32_t begin = kPrompt - 130; begin < kPrompt; begin += chunk) {
+        const int32_t end = std::min(begin + chunk, kPrompt);
+        AttentionArgs part = args;
+        part.q = static_cast<const std::byte*>(args.q) + static_cast<size_t>(begin) * row_bytes;
+        part.query_starts = Upload(std::vector<int32_t>{0, end - begin});
+        part.context_lens = Upload(std::vector<int32_t>{end});
+        part.num_rows = static_cast<uint32_t>(end - begin);
+        out.Poison();
+        kernels_->Attention(part, *stream_);
+        const std::vector<std::byte> bytes = out.Download();
+        ASSERT_EQ(std::memcmp(bytes.data(), &whole[static_cast<size_t>(begin) * row_bytes],
+                              static_cast<size_t>(end - begin) * row_bytes),
+                  0)
+            << "chunk of " << chunk << " at " << begin;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace spearfish::kernels

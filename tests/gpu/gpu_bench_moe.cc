@@ -1,0 +1,152 @@
+// Mixture of experts: hidden 3072, 1,024 channels, 8 of 256 experts; 48 layers a graph, each with
+// its own choice of experts, so that nothing is read from the second-level cache.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <set>
+#include <vector>
+
+#include "common/base/check.h"
+#include "tests/gpu/gpu_bench.h"
+#include "tests/gpu/host_mapping.h"
+#include "tests/reference/moe_reference.h"
+
+namespace spearfish::kernels {
+namespace {
+
+constexpr uint32_t kHidden = 3072;
+constexpr uint32_t kChannels = 1024;
+constexpr uint32_t kExperts = 256;
+constexpr uint32_t kChoices = 8;
+constexpr uint32_t kLayers = 48;
+
+class MoeBench {
+ public:
+  MoeBench(Bench& bench, uint32_t bits, bool has_cold)
+      : bench_(bench), layout_(reference::MakeExpertLayout(kHidden, kChannels, bits)) {
+    const uint64_t record = layout_.record_bytes;
+    std::vector<std::byte> bytes(record);
+    reference::FillRandomRecord(layout_, 1, bytes.data());
+    slots_ = bench.Allocate(kExperts * record);
+    for (uint32_t e = 0; e < kExperts; ++e) {
+      bench.stream().Copy(slots_->as<std::byte>() + e * record, bytes.data(), record);
+    }
+    bench.stream().Synchronize();
+    if (!has_cold) return;
+    cache_ = std::make_unique<HostMapping>(kExperts * record);
+    for (uint32_t e = 0; e < kExperts; ++e) {
+      std::memcpy(cache_->writable() + e * record, bytes.data(), record);
+    }
+    auto registration = bench.device().RegisterHost(cache_->readable());
+    SF_CHECK_OK(registration.status());
+    registration_ = *std::move(registration);
+  }
+
+  // Per layer: the time, and the bytes of the distinct experts of each layer on average.
+  struct Result {
+    double micros;
+    double bytes;
+  };
+
+  // `num_cold` of each row's choices are read from the mapped cache.
+  Result Run(uint32_t rows, uint32_t num_cold, uint32_t layers = kLayers, int repetitions = 9) {
+    std::vector<int32_t> ids;
+    std::vector<uint64_t> tables;
+    size_t distinct = 0;
+    for (uint32_t layer = 0; layer < layers; ++layer) {
+      distinct += AddLayer(rows, num_cold, ids, tables);
+    }
+    const auto ids_there = bench_.Upload(ids);
+    const auto tables_there = bench_.Upload(tables);
+    const auto weights = bench_.Upload(std::vector<float>(ids.size(), 0.125f));
+    const auto x = bench_.AllocateRandom(size_t{rows} * kHidden * 2);
+    const auto out = bench_.Allocate(size_t{rows} * kHidden * 2);
+    const auto workspace =
+        bench_.Allocate(bench_.kernels().MoeWorkspaceBytes(layout_, rows, kChoices));
+    const double micros = bench_.TimeGraph(
+        [&](Stream& stream) {
+          for (uint32_t layer = 0; layer < layers; ++layer) {
+            const size_t first = size_t{layer} * rows * kChoices;
+            bench_.kernels().Moe(
+                {.x = x->data(),
+                 .expert_ids = ids_there->as<int32_t>() + first,
+                 .expert_weights = weights->as<float>() + first,
+                 .address_table = tables_there->as<uint64_t>() + size_t{layer} * kExperts,
+                 .layout = layout_,
+                 .num_experts = kExperts,
+                 .k = kChoices,
+                 .out = out->data(),
+                 .workspace = workspace->data(),
+                 .num_rows = rows},
+                stream);
+          }
+        },
+        repetitions);
+    return {micros / layers,
+            static_cast<double>(distinct) * static_cast<double>(layout_.record_bytes) / layers};
+  }
+
+ private:
+  // Appends a layer's choices and address table; returns how many experts it reads.
+  size_t AddLayer(uint32_t rows, uint32_t num_cold, std::vector<int32_t>& ids,
+                  std::vector<uint64_t>& tables) {
+    const uint64_t record = layout_.record_bytes;
+    std::vector<uint64_t> table(kExperts);
+    for (uint32_t e = 0; e < kExperts; ++e) {
+      table[e] = reinterpret_cast<uint64_t>(slots_->as<std::byte>() + e * record);
+    }
+    std::set<int32_t> distinct;
+    std::vector<int32_t> all(kExperts);
+    for (uint32_t e = 0; e < kExperts; ++e) all[e] = static_cast<int32_t>(e);
+    for (uint32_t row = 0; row < rows; ++row) {
+      std::shuffle(all.begin(), all.end(), bench_.random());
+      for (uint32_t i = 0; i < kChoices; ++i) {
+        const auto e = static_cast<size_t>(all[i]);
+        ids.push_back(all[i]);
+        distinct.insert(all[i]);
+        if (i < num_cold) {
+          const auto* mapped = static_cast<const std::byte*>(registration_->device_address());
+          table[e] = reinterpret_cast<uint64_t>(mapped + e * record);
+        }
+      }
+    }
+    tables.insert(tables.end(), table.begin(), table.end());
+    return distinct.size();
+  }
+
+  Bench& bench_;
+  const ExpertLayout layout_;
+  std::unique_ptr<Buffer> slots_;
+  std::unique_ptr<HostMapping> cache_;
+  std::unique_ptr<HostRegistration> registration_;
+};
+
+}  // namespace
+
+void BenchMoe(Bench& bench, const Ceilings& ceilings) {
+  for (const uint32_t bits : {4u, 8u}) {
+    MoeBench moe(bench, bits, bits == 4);
+    for (const uint32_t rows : {1u, 2u, 4u, 8u, 16u, 32u, 64u}) {
+      const auto [micros, bytes] = moe.Run(rows, 0);
+      std::printf("moe INT%u hot, %2u rows: %7.2f us a layer, %4.0f GB/s, %.2f of HBM\n", bits,
+                  rows, micros, bytes / 1e3 / micros, bytes / 1e3 / micros / ceilings.hbm);
+    }
+    if (bits == 8) continue;
+    for (const uint32_t cold : {1u, 2u, 4u, 8u}) {
+      const auto [micros, bytes] = moe.Run(1, cold);
+      const double cold_bytes = bytes * cold / kChoices;
+      std::printf(
+          "moe INT4, %u of 8 cold, 1 row: %7.2f us a layer, %.1f GB/s over the link, "
+          "%.3f of zero-copy\n",
+          cold, micros, cold_bytes / 1e3 / micros, cold_bytes / 1e3 / micros / ceilings.zero_copy);
+    }
+    for (const uint32_t rows : {512u, 2048u}) {
+      const auto [micros, bytes] = moe.Run(rows, 0, 2, 3);
+      const double flops = 6.0 * kHidden * kChannels * kChoices * rows;
+      std::printf("moe INT4 prefill, %4u rows: %8.0f us a layer, %.1f TFLOP/s\n", rows, micros,
+                  flops / 1e6 / micros);
+    }
+  }
+}
+
+}  // namespace spearfish::kernels
