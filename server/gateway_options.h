@@ -2,19 +2,34 @@
 #ifndef SERVER_GATEWAY_OPTIONS_H_
 #define SERVER_GATEWAY_OPTIONS_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/admission/admission_queue.h"
+#include "server/dispatch/worker_registry.h"
 
 namespace spearfish::server {
 
 struct GatewayOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT or unix:PATH
-  std::vector<std::string> workers;
+  // HOST:PORT, unix:PATH, or dns:///NAME:PORT for every address that the name has, looked up again
+  // and again.
+  std::vector<std::string> workers = {};
+  // More of them, one a line; '#' begins a comment. Read again when it changes.
+  std::string workers_file = {};
+  absl::Duration discovery_interval = absl::Seconds(5);
+  DispatchOptions dispatch = {};
+  AdmissionOptions admission = {};
+  // Sequences at the workers at once; 0 = as many as the ready ones run, and a few to follow.
+  uint64_t max_in_flight = 0;
   absl::Duration poll_interval = absl::Milliseconds(200);
-  absl::Duration drain_grace = absl::Seconds(30);  // for running requests after SIGTERM
+  // After SIGTERM: in all for what runs; of it, how long requests are still admitted while whoever
+  // balances load learns that the gateway is not ready.
+  absl::Duration drain_grace = absl::Seconds(30);
+  absl::Duration drain_settle = absl::ZeroDuration();
 
   // InvalidArgument naming the flag.
   absl::Status Validate() const;

@@ -35,7 +35,13 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const Gatew
                                                                      OnWorkers on_workers) {
   SF_RETURN_IF_ERROR(options.Validate());
   std::unique_ptr<GatewayServer> gateway(new GatewayServer(options, std::move(on_workers)));
-  SF_ASSIGN_OR_RETURN(gateway->registry_, WorkerRegistry::Create(options.workers));
+  gateway->registry_ =
+      std::make_unique<WorkerRegistry>(std::vector<std::string>(), options.dispatch);
+  SF_ASSIGN_OR_RETURN(
+      gateway->discovery_,
+      WorkerDiscovery::Create(*gateway->registry_, {.addresses = options.workers,
+                                                    .file = options.workers_file,
+                                                    .interval = options.discovery_interval}));
   SF_RETURN_IF_ERROR(gateway->Listen());
   return gateway;
 }
@@ -43,7 +49,8 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const Gatew
 absl::Status GatewayServer::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  inference_ = std::make_unique<InferenceService>(*registry_, draining_);
+  admission_ = std::make_unique<AdmissionController>(options_.admission);
+  inference_ = std::make_unique<InferenceService>(*registry_, *admission_, draining_);
   control_ = std::make_unique<ControlService>(*registry_, draining_, [this] { StartDrain(); });
   grpc::ServerBuilder builder;
   int port = 0;
@@ -67,10 +74,30 @@ absl::Status GatewayServer::Listen() {
 }
 
 void GatewayServer::SetReady(bool any_worker_ready) {
-  server_->GetHealthCheckService()->SetServingStatus(kReadyService, any_worker_ready && !draining_);
+  server_->GetHealthCheckService()->SetServingStatus(kReadyService,
+                                                     any_worker_ready && !stopping_ && !draining_);
+}
+
+// A queue that is let go because no worker is ready would come down on the first that returns: for
+// a moment it waits, too.
+void GatewayServer::UpdateCapacity(size_t num_ready) {
+  const int64_t now_ns = absl::ToUnixNanos(absl::Now());
+  if (num_ready > 0) {
+    last_ready_ns_ = now_ns;
+  } else if (absl::Nanoseconds(now_ns - last_ready_ns_) < options_.dispatch.retry.patience) {
+    return;
+  }
+  uint64_t capacity = options_.max_in_flight;
+  if (capacity == 0) {
+    capacity = registry_->capacity();
+    // The next in line waits at the worker: its slot is filled in the step after it is free.
+    capacity += capacity / 8 + num_ready;
+  }
+  admission_->SetCapacity(num_ready == 0 ? 0 : capacity);
 }
 
 void GatewayServer::WorkersReported(size_t num_ready) {
+  UpdateCapacity(num_ready);
   SetReady(num_ready > 0);
   if (num_ready_.exchange(num_ready) != num_ready && on_workers_) on_workers_(*this, num_ready);
 }
@@ -81,9 +108,12 @@ void GatewayServer::StartDrain() {
 }
 
 void GatewayServer::Shutdown() {
+  const absl::Time end = absl::Now() + options_.drain_grace;
+  stopping_ = true;
+  SetReady(false);
+  absl::SleepFor(options_.drain_settle);
   StartDrain();
-  poller_.reset();  // its reports touch the server's health service
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + options_.drain_grace));
+  server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
 }
 

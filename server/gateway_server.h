@@ -11,8 +11,10 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
 #include "server/api/inference_service.h"
+#include "server/dispatch/worker_discovery.h"
 #include "server/dispatch/worker_registry.h"
 #include "server/gateway_options.h"
 #include "server/health/load_poller.h"
@@ -33,10 +35,12 @@ class GatewayServer {
 
   // HOST:PORT with the port that was bound, or unix:PATH.
   const std::string& address() const { return address_; }
+  size_t num_workers() const { return registry_->size(); }
 
-  // Not ready from now on; running requests go on.
+  // Not ready and admits nothing from now on; running requests go on.
   void StartDrain();
-  // Ends when the running requests have, or after the grace period by cancelling them.
+  // Not ready; after the settle time admits nothing; ends when the running requests have, or after
+  // the grace period by cancelling them.
   void Shutdown();
 
  private:
@@ -45,14 +49,20 @@ class GatewayServer {
   absl::Status Listen();
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
+  void UpdateCapacity(size_t num_ready);
 
   const GatewayOptions options_;
   const OnWorkers on_workers_;
   std::string address_;
+  std::atomic<bool> stopping_ = false;  // not ready any more, but may still admit
   std::atomic<bool> draining_ = false;
   std::atomic<size_t> num_ready_ = 0;
-  // Order of destruction matters: the server first, then the poller, the services, the registry.
+  std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
+  // Order of destruction matters: the server first, then the poller, the services, discovery, the
+  // registry.
   std::unique_ptr<WorkerRegistry> registry_;
+  std::unique_ptr<WorkerDiscovery> discovery_;
+  std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
   std::unique_ptr<grpc::Server> server_;

@@ -1,12 +1,15 @@
 // spearfish-gateway: the public gRPC endpoint in front of any number of workers.
 #include <CLI/CLI.hpp>
+#include <atomic>
 #include <csignal>
 #include <iostream>
 #include <memory>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/log.h"
+#include "common/base/status_macros.h"
 #include "common/base/version.h"
 #include "server/gateway_options.h"
 #include "server/gateway_server.h"
@@ -19,14 +22,60 @@ struct Flags {
   GatewayOptions options;
   int64_t poll_interval_ms = 200;
   int64_t drain_grace_s = 30;
+  int64_t drain_settle_s = 0;
+  int64_t queue_timeout_s = 30;
+  std::string policy = "least-work";
+  int64_t discovery_s = 5;
+  int64_t worker_timeout_s = 5;
+  int64_t retry_patience_ms = 700;
 
-  GatewayOptions Options() const {
+  absl::StatusOr<GatewayOptions> Options() const {
     GatewayOptions out = options;
+    SF_ASSIGN_OR_RETURN(out.dispatch.policy, ParseDispatchPolicy(policy));
+    out.discovery_interval = absl::Seconds(discovery_s);
+    out.dispatch.worker_silence = absl::Seconds(worker_timeout_s);
+    out.dispatch.retry.patience = absl::Milliseconds(retry_patience_ms);
     out.poll_interval = absl::Milliseconds(poll_interval_ms);
     out.drain_grace = absl::Seconds(drain_grace_s);
+    out.drain_settle = absl::Seconds(drain_settle_s);
+    out.admission.longest_wait = absl::Seconds(queue_timeout_s);
     return out;
   }
 };
+
+void AddDispatchFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--policy", flags.policy,
+                 "Who gets a request: least-work, power-of-two, prefix-affinity, session-affinity")
+      ->capture_default_str();
+  app.add_option("--affinity-load-factor", flags.options.dispatch.load_factor,
+                 "With affinity: times its share of the load that a worker may get")
+      ->capture_default_str();
+  app.add_option("--worker-timeout-s", flags.worker_timeout_s,
+                 "A worker that is silent for so long is lost; its streams go on elsewhere")
+      ->capture_default_str();
+  app.add_option("--retry-patience-ms", flags.retry_patience_ms,
+                 "How long a request waits for a worker when none is ready")
+      ->capture_default_str();
+}
+
+void AddAdmissionFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--max-queue", flags.options.admission.max_waiting,
+                 "Requests that may wait here; more are refused at once")
+      ->capture_default_str();
+  app.add_option("--max-queue-bytes", flags.options.admission.max_waiting_bytes,
+                 "Bytes that they may hold")
+      ->transform(CLI::AsSizeValue(false))
+      ->capture_default_str();
+  app.add_option("--max-per-client", flags.options.admission.max_per_client,
+                 "Requests of one client that may wait and run; 0 = no limit")
+      ->capture_default_str();
+  app.add_option("--queue-timeout-s", flags.queue_timeout_s,
+                 "A request that would wait longer, or past its deadline, is refused")
+      ->capture_default_str();
+  app.add_option("--max-in-flight", flags.options.max_in_flight,
+                 "Sequences at the workers at once; 0 = what they say they can run")
+      ->capture_default_str();
+}
 
 void AddFlags(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", kVersion);
@@ -35,13 +84,22 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--workers", flags.options.workers,
                  "Worker addresses: HOST:PORT, unix:PATH or dns:///NAME:PORT")
-      ->delimiter(',')
-      ->required();
+      ->delimiter(',');
+  app.add_option("--workers-file", flags.options.workers_file,
+                 "More of them, one a line; read again when it changes");
+  app.add_option("--discovery-s", flags.discovery_s,
+                 "How often the workers file and dns:/// names are looked up")
+      ->capture_default_str();
+  AddDispatchFlags(app, flags);
+  AddAdmissionFlags(app, flags);
   app.add_option("--poll-interval-ms", flags.poll_interval_ms,
                  "How often workers are asked for load")
       ->capture_default_str();
   app.add_option("--drain-grace-s", flags.drain_grace_s,
                  "Seconds that running requests get after SIGTERM")
+      ->capture_default_str();
+  app.add_option("--drain-settle-s", flags.drain_settle_s,
+                 "Of them, seconds in which it is not ready but still admits")
       ->capture_default_str();
 }
 
@@ -57,10 +115,18 @@ sigset_t BlockStopSignals() {
 
 int Serve(const GatewayOptions& options) {
   const sigset_t signals = BlockStopSignals();
-  // The launcher waits for the line that has all workers.
-  const auto announce = [&options](const GatewayServer& gateway, size_t num_ready) {
-    std::cout << absl::StrCat("spearfish-gateway ready: ", num_ready, " of ",
-                              options.workers.size(), " workers at ", gateway.address(), "\n")
+  // The launcher waits for the line that has all workers. Nobody may read on after it, and a pipe
+  // that is full would stop the thread, so later changes are logged only.
+  std::atomic<bool> complete = false;
+  const auto announce = [&complete](const GatewayServer& gateway, size_t num_ready) {
+    const size_t num_workers = gateway.num_workers();
+    const std::string ready = absl::StrCat(num_ready, " of ", num_workers, " workers");
+    if (complete) {
+      LogInfo(absl::StrCat("ready: ", ready));
+      return;
+    }
+    complete = num_ready == num_workers;
+    std::cout << absl::StrCat("spearfish-gateway ready: ", ready, " at ", gateway.address(), "\n")
               << std::flush;
   };
   auto gateway = GatewayServer::Create(options, announce);
@@ -94,5 +160,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return spearfish::server::Serve(flags.Options());
+  const auto options = flags.Options();
+  if (!options.ok()) {
+    spearfish::LogError(options.status().message());
+    return 2;
+  }
+  return spearfish::server::Serve(*options);
 }

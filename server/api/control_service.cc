@@ -43,12 +43,13 @@ grpc::ServerUnaryReactor* ControlService::Abort(grpc::CallbackServerContext* /*c
 grpc::ServerUnaryReactor* ControlService::GetModelInfo(grpc::CallbackServerContext* context,
                                                        const v1::GetModelInfoRequest* request,
                                                        v1::GetModelInfoResponse* response) {
-  return new UnaryProxy(registry_, *context,
-                        [request, response](const WorkerConnection& worker,
-                                            grpc::ClientContext* upstream, Done done) {
-                          worker.control->async()->GetModelInfo(upstream, request, response,
-                                                                std::move(done));
-                        });
+  return (new UnaryProxy(registry_, *context, RouteRequest(),
+                         [request, response](const WorkerConnection& worker,
+                                             grpc::ClientContext* upstream, Done done) {
+                           worker.control->async()->GetModelInfo(upstream, request, response,
+                                                                 std::move(done));
+                         }))
+      ->Start();
 }
 
 grpc::ServerUnaryReactor* ControlService::GetServerInfo(grpc::CallbackServerContext* context,

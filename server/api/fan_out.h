@@ -29,13 +29,14 @@ class FanOut final : public grpc::ServerUnaryReactor {
   using Merge = std::function<void(const WorkerConnection&, const Response&)>;
 
   FanOut(const WorkerRegistry& registry, const Request& request, const Call& call, Merge merge)
-      : registry_(registry), merge_(std::move(merge)), pending_(registry.size()) {
-    for (size_t i = 0; i < registry.size(); ++i) legs_.push_back(std::make_unique<Leg>());
-    for (size_t i = 0; i < registry.size(); ++i) {
+      : workers_(registry.Connections()), merge_(std::move(merge)), pending_(workers_.size()) {
+    if (workers_.empty()) Finish(grpc::Status::OK);
+    for (size_t i = 0; i < workers_.size(); ++i) legs_.push_back(std::make_unique<Leg>());
+    for (size_t i = 0; i < workers_.size(); ++i) {
       Leg& leg = *legs_[i];
       leg.request = request;
       leg.context.set_deadline(std::chrono::system_clock::now() + kTimeout);
-      call(registry.worker(i), &leg.context, &leg.request, &leg.response,
+      call(*workers_[i], &leg.context, &leg.request, &leg.response,
            [this, &leg](const grpc::Status& status) { LegDone(leg, status.ok()); });
     }
   }
@@ -59,12 +60,12 @@ class FanOut final : public grpc::ServerUnaryReactor {
       if (--pending_ > 0) return;
     }
     for (size_t i = 0; i < legs_.size(); ++i) {
-      if (legs_[i]->ok) merge_(registry_.worker(i), legs_[i]->response);
+      if (legs_[i]->ok) merge_(*workers_[i], legs_[i]->response);
     }
     Finish(grpc::Status::OK);
   }
 
-  const WorkerRegistry& registry_;
+  const std::vector<std::shared_ptr<const WorkerConnection>> workers_;
   const Merge merge_;
   std::vector<std::unique_ptr<Leg>> legs_;
   Mutex mutex_;

@@ -34,20 +34,36 @@ void GenerateStreamProxy::Attempt::OnDone(const grpc::Status& status) {
   proxy_.AttemptDone(status);
 }
 
-GenerateStreamProxy::GenerateStreamProxy(WorkerRegistry& registry,
+GenerateStreamProxy::GenerateStreamProxy(WorkerRegistry& registry, AdmissionController& admission,
                                          grpc::CallbackServerContext& context,
+                                         const RouteRequest& route,
                                          v1::GenerateStreamRequest request)
-    : registry_(registry), context_(context), request_(std::move(request)) {
-  StartAttempt();
+    : context_(context),
+      admitted_(admission),
+      attempts_(registry, route),
+      progress_(std::move(request)) {
+  admitted_.Enter(
+      AdmissionOf(context, progress_.NextRequest()), [this] { StartAttempt(); },
+      [this](const Refusal& refusal) { Finish(Refused(refusal, context_)); });
 }
 
 void GenerateStreamProxy::StartAttempt() {
-  absl::StatusOr<WorkerLease> lease = registry_.Acquire(tried_);
-  if (!lease.ok()) {
-    Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(lease.status().message())));
+  if (context_.IsCancelled()) {
+    Finish(grpc::Status::CANCELLED);
     return;
   }
-  tried_.push_back(lease->index());
+  absl::StatusOr<WorkerLease> lease = attempts_.Next();
+  if (!lease.ok()) {
+    if (const std::optional<absl::Duration> pause = attempts_.Pause()) {
+      pause_.Start(*pause, [this] { StartAttempt(); });
+    } else {
+      Finish(FinalStatus(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_));
+    }
+    return;
+  }
+  attempts_.Started(lease->worker().id);
+  begun_before_ = progress_.begun();
+  attempt_delivered_ = false;
   auto attempt = std::make_unique<Attempt>(*this, *std::move(lease));
   Attempt& started = *attempt;
   {
@@ -55,18 +71,23 @@ void GenerateStreamProxy::StartAttempt() {
     attempt_.swap(attempt);
     if (cancelled_) attempt_->Cancel();
   }
-  started.Start(request_);
+  started.Start(progress_.NextRequest());
 }
 
 void GenerateStreamProxy::Forward() {
   v1::GenerateStreamResponse& response = attempt_->response();
+  if (response.has_delta() && !attempt_delivered_) {
+    attempt_delivered_ = true;
+    attempt_->lease().Succeeded();
+    attempts_.Progressed();
+  }
+  if (!progress_.Note(response)) {
+    attempt_->Read();
+    return;
+  }
   if (response.has_prompt_info()) {
     response.mutable_prompt_info()->set_routed_worker(attempt_->lease().worker().address);
   }
-  if (response.has_delta()) {
-    tokens_forwarded_ += static_cast<uint64_t>(response.delta().token_ids_size());
-  }
-  ++messages_forwarded_;
   StartWrite(&response);
 }
 
@@ -75,21 +96,45 @@ void GenerateStreamProxy::OnWriteDone(bool ok) {
   attempt_->Read();
 }
 
+bool GenerateStreamProxy::MayGoOn(const grpc::Status& status) {
+  if (status.ok() || progress_.complete() || context_.IsCancelled()) return false;
+  const bool lost = IsWorkerLost(status);
+  // Another worker had admitted it, so these are no answers to the client.
+  if (!lost && !(begun_before_ && IsRefusedForNow(status))) return false;
+  last_failure_ = status;
+  if (lost && IsWorkersFault(status)) attempt_->lease().Failed();
+  if (!progress_.begun()) return attempts_.MayRetry(Attempts::Kind::kFirst);
+  return progress_.resumable() && attempts_.MayRetry(Attempts::Kind::kResume);
+}
+
 void GenerateStreamProxy::AttemptDone(const grpc::Status& status) {
-  if (!status.ok() && ShouldTryAnotherWorker(status, messages_forwarded_) &&
-      !context_.IsCancelled()) {
-    registry_.MarkFailed(attempt_->lease().index());
+  if (MayGoOn(status)) {
     StartAttempt();
     return;
   }
   CopyPushback(attempt_->context(), context_);
-  Finish(messages_forwarded_ > 0 ? StatusAfterFirstMessage(status, tokens_forwarded_) : status);
+  Finish(FinalStatus(status));
+}
+
+grpc::Status GenerateStreamProxy::FinalStatus(const grpc::Status& status) const {
+  // Lost between its last message and its status: the client has everything.
+  if (progress_.complete()) return grpc::Status::OK;
+  const bool lost = IsWorkerLost(status) || (begun_before_ && IsRefusedForNow(status));
+  if (!progress_.begun() || !lost || context_.IsCancelled()) return status;
+  return WorkerLost(status, progress_.num_tokens());
 }
 
 void GenerateStreamProxy::OnCancel() {
-  const MutexLock lock(mutex_);
-  cancelled_ = true;
-  if (attempt_ != nullptr) attempt_->Cancel();
+  if (admitted_.Withdraw()) {
+    Finish(grpc::Status::CANCELLED);
+    return;
+  }
+  {
+    const MutexLock lock(mutex_);
+    cancelled_ = true;
+    if (attempt_ != nullptr) attempt_->Cancel();
+  }
+  pause_.Cancel();
 }
 
 void GenerateStreamProxy::OnDone() { delete this; }

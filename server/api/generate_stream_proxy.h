@@ -7,26 +7,31 @@
 #include <grpcpp/support/client_callback.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <cstdint>
 #include <memory>
-#include <optional>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "common/base/mutex.h"
+#include "server/api/admitted_call.h"
+#include "server/api/attempts.h"
+#include "server/api/pause.h"
+#include "server/api/stream_progress.h"
 #include "server/dispatch/worker_registry.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
 
-// Forwards messages one by one: a read from the worker, then a write to the client, then the next
-// read, so a slow client holds back its worker stream and no memory grows. A worker that fails
-// with UNAVAILABLE before its first message is replaced by the next ready one. Deletes itself in
-// OnDone. Reactions of the two sides alternate, except OnCancel, which only takes the mutex.
+// Waits to be admitted, then forwards messages one by one: a read from the worker, then a write to
+// the client, then the next read, so a slow client holds back its worker stream and no memory
+// grows. A worker that is lost is replaced: before the first message the request is sent again as
+// it was, after it as a continuation of what the client has. Deletes itself in OnDone. The
+// reactions of the client's side, of the attempt and of the pause follow one another; only OnCancel
+// comes at any time, and touches only what the mutexes guard.
 class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse> {
  public:
-  // `context` and the registry must outlive the call; the request is copied.
-  GenerateStreamProxy(WorkerRegistry& registry, grpc::CallbackServerContext& context,
+  // `context`, registry and admission must outlive the call. The request has a seed unless it is
+  // greedy.
+  GenerateStreamProxy(WorkerRegistry& registry, AdmissionController& admission,
+                      grpc::CallbackServerContext& context, const RouteRequest& route,
                       v1::GenerateStreamRequest request);
 
   void OnWriteDone(bool ok) override;
@@ -44,13 +49,13 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
     void OnReadDone(bool ok) override;
     void OnDone(const grpc::Status& status) override;
 
-    const WorkerLease& lease() const { return lease_; }
+    WorkerLease& lease() { return lease_; }
     const grpc::ClientContext& context() const { return *context_; }
     v1::GenerateStreamResponse& response() { return response_; }
 
    private:
     GenerateStreamProxy& proxy_;
-    const WorkerLease lease_;
+    WorkerLease lease_;
     const std::unique_ptr<grpc::ClientContext> context_;
     v1::GenerateStreamResponse response_;
   };
@@ -58,13 +63,18 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
   void StartAttempt();
   void Forward();
   void AttemptDone(const grpc::Status& status);
+  // Whether another worker should have it after this end.
+  bool MayGoOn(const grpc::Status& status);
+  grpc::Status FinalStatus(const grpc::Status& status) const;
 
-  WorkerRegistry& registry_;
   grpc::CallbackServerContext& context_;
-  const v1::GenerateStreamRequest request_;
-  std::vector<size_t> tried_;
-  uint64_t messages_forwarded_ = 0;
-  uint64_t tokens_forwarded_ = 0;
+  AdmittedCall admitted_;
+  Attempts attempts_;
+  Pause pause_;
+  StreamProgress progress_;
+  bool begun_before_ = false;       // when the current attempt started
+  bool attempt_delivered_ = false;  // the current attempt has given tokens
+  grpc::Status last_failure_;       // of a worker
 
   Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;

@@ -8,21 +8,31 @@
 #include "absl/strings/str_format.h"
 #include "server/api/generate_stream_proxy.h"
 #include "server/api/unary_proxy.h"
+#include "server/dispatch/route_key.h"
 
 namespace spearfish::server {
 namespace {
 
-// The client may leave the id out; it is made here, so that a retry at another worker keeps it and
-// the client can abort by it.
+// The client may leave id and seed out; they are chosen here, so that another worker goes on with
+// the same, and the client can abort by the id.
 template <typename Request>
-Request WithId(const Request& request) {
+Request WithIdAndSeed(const Request& request) {
   Request copy = request;
+  static thread_local absl::BitGen bits;
   if (copy.request_id().empty()) {
-    static thread_local absl::BitGen bits;
     copy.set_request_id(absl::StrFormat("gw-%016x%016x", absl::Uniform<uint64_t>(bits),
                                         absl::Uniform<uint64_t>(bits)));
   }
+  if (!copy.sampling().has_seed()) {
+    copy.mutable_sampling()->set_seed(absl::Uniform<uint64_t>(bits));
+  }
   return copy;
+}
+
+template <typename Request>
+RouteRequest RouteOf(const WorkerRegistry& registry, const Request& request) {
+  return {.affinity_key = AffinityKey(registry.options().policy, request),
+          .num_sequences = NumSequences(request)};
 }
 
 grpc::Status Draining() {
@@ -50,9 +60,10 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
                                                      const v1::GenerateRequest* request,
                                                      v1::GenerateResponse* response) {
   if (draining_) return FailUnary(*context, Draining());
-  auto copy = std::make_shared<v1::GenerateRequest>(WithId(*request));  // std::function is copyable
-  return new UnaryProxy(
-      registry_, *context,
+  auto copy =
+      std::make_shared<v1::GenerateRequest>(WithIdAndSeed(*request));  // std::function is copyable
+  auto* const proxy = new UnaryProxy(
+      registry_, *context, RouteOf(registry_, *copy),
       [copy, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                        std::function<void(grpc::Status)> done) {
         worker.inference->async()->Generate(upstream, copy.get(), response, std::move(done));
@@ -60,34 +71,39 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
       [response](const std::string& address) {
         response->mutable_prompt_info()->set_routed_worker(address);
       });
+  return proxy->StartWhenAdmitted(admission_, AdmissionOf(*context, *copy));
 }
 
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
   if (draining_) return new FailedStream(Draining());
-  return new GenerateStreamProxy(registry_, *context, WithId(*request));
+  v1::GenerateStreamRequest copy = WithIdAndSeed(*request);
+  const RouteRequest route = RouteOf(registry_, copy);
+  return new GenerateStreamProxy(registry_, admission_, *context, route, std::move(copy));
 }
 
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
-  return new UnaryProxy(
-      registry_, *context,
-      [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
-                          std::function<void(grpc::Status)> done) {
-        worker.inference->async()->Tokenize(upstream, request, response, std::move(done));
-      });
+  return (new UnaryProxy(
+              registry_, *context, RouteRequest(),
+              [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
+                                  std::function<void(grpc::Status)> done) {
+                worker.inference->async()->Tokenize(upstream, request, response, std::move(done));
+              }))
+      ->Start();
 }
 
 grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerContext* context,
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
-  return new UnaryProxy(
-      registry_, *context,
-      [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
-                          std::function<void(grpc::Status)> done) {
-        worker.inference->async()->Detokenize(upstream, request, response, std::move(done));
-      });
+  return (new UnaryProxy(
+              registry_, *context, RouteRequest(),
+              [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
+                                  std::function<void(grpc::Status)> done) {
+                worker.inference->async()->Detokenize(upstream, request, response, std::move(done));
+              }))
+      ->Start();
 }
 
 }  // namespace spearfish::server

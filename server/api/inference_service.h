@@ -4,17 +4,19 @@
 
 #include <atomic>
 
+#include "server/admission/admission_controller.h"
 #include "server/dispatch/worker_registry.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
 
-// Forwards every call to a worker; keeps nothing. Thread-safe. Registry and `draining` must
-// outlive it and its calls.
+// Forwards every call to a worker; those that generate pass admission first. Keeps nothing.
+// Thread-safe. Registry, admission and `draining` must outlive it and its calls.
 class InferenceService final : public v1::InferenceService::CallbackService {
  public:
-  InferenceService(WorkerRegistry& registry, const std::atomic<bool>& draining)
-      : registry_(registry), draining_(draining) {}
+  InferenceService(WorkerRegistry& registry, AdmissionController& admission,
+                   const std::atomic<bool>& draining)
+      : registry_(registry), admission_(admission), draining_(draining) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -30,6 +32,7 @@ class InferenceService final : public v1::InferenceService::CallbackService {
 
  private:
   WorkerRegistry& registry_;
+  AdmissionController& admission_;
   const std::atomic<bool>& draining_;
 };
 

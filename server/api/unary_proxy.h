@@ -8,19 +8,22 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "common/base/mutex.h"
-#include "server/api/upstream_status.h"
+#include "server/api/admitted_call.h"
+#include "server/api/attempts.h"
+#include "server/api/pause.h"
 #include "server/dispatch/worker_registry.h"
 
 namespace spearfish::server {
 
-// Calls `call` on the least loaded ready worker, and on the next one while workers answer
-// UNAVAILABLE. Deletes itself in OnDone. Request and response belong to gRPC until then.
+// Calls `call` on the worker that dispatch picks, and on others while workers are lost. Deletes
+// itself in OnDone; once one of the Starts was called. Request and response belong to gRPC until
+// then.
 class UnaryProxy final : public grpc::ServerUnaryReactor {
  public:
   // Starts the asynchronous call on a worker's stub and reports its end.
@@ -30,8 +33,12 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
   using Succeeded = std::function<void(const std::string& address)>;
 
   UnaryProxy(
-      WorkerRegistry& registry, grpc::CallbackServerContext& context, Call call,
-      Succeeded succeeded = [](const std::string&) {});
+      WorkerRegistry& registry, grpc::CallbackServerContext& context, const RouteRequest& route,
+      Call call, Succeeded succeeded = [](const std::string&) {});
+
+  // Both return `this`.
+  UnaryProxy* Start();
+  UnaryProxy* StartWhenAdmitted(AdmissionController& admission, AdmissionRequest request);
 
   void OnCancel() override;
   void OnDone() override { delete this; }
@@ -40,11 +47,13 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
   void StartAttempt();
   void AttemptDone(const grpc::Status& status);
 
-  WorkerRegistry& registry_;
   grpc::CallbackServerContext& context_;
   const Call call_;
   const Succeeded succeeded_;
-  std::vector<size_t> tried_;
+  Attempts attempts_;
+  std::optional<AdmittedCall> admitted_;
+  Pause pause_;
+  grpc::Status last_failure_;  // of a worker
   std::unique_ptr<WorkerLease> lease_;
 
   Mutex mutex_;

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/strings/match.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 
@@ -10,25 +11,62 @@ namespace {
 
 constexpr char kPushbackKey[] = "grpc-retry-pushback-ms";
 
-}  // namespace
-
-bool ShouldTryAnotherWorker(const grpc::Status& status, uint64_t messages_forwarded) {
-  return messages_forwarded == 0 && status.error_code() == grpc::StatusCode::UNAVAILABLE;
+grpc::Status WithDetail(grpc::StatusCode code, const std::string& message,
+                        const google::protobuf::Message& detail) {
+  google::rpc::Status details;
+  details.set_code(code);
+  details.set_message(message);
+  details.add_details()->PackFrom(detail);
+  return grpc::Status(code, message, details.SerializeAsString());
 }
 
-grpc::Status StatusAfterFirstMessage(const grpc::Status& status, uint64_t tokens_forwarded) {
-  if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return status;
-  const std::string message = "worker lost after " + std::to_string(tokens_forwarded) +
+}  // namespace
+
+bool IsWorkerLost(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::CANCELLED:  // by a worker whose grace period is over
+      return true;
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::INTERNAL:
+      // What gRPC says of a connection that broke at an unlucky moment.
+      return absl::StrContains(status.error_message(), "Stream removed") ||
+             absl::StrContains(status.error_message(), "RST_STREAM");
+    default:
+      return false;
+  }
+}
+
+bool IsWorkersFault(const grpc::Status& status) {
+  return status.error_code() != grpc::StatusCode::CANCELLED;
+}
+
+bool IsRefusedForNow(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS ||
+         status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+}
+
+grpc::Status WorkerLost(const grpc::Status& status, uint64_t tokens_delivered) {
+  const std::string message = "worker lost after " + std::to_string(tokens_delivered) +
                               " tokens: " + status.error_message() + "; send the request again";
   google::rpc::ErrorInfo info;
   info.set_reason("WORKER_LOST");
   info.set_domain("spearfish.v1");
-  (*info.mutable_metadata())["tokens_delivered"] = std::to_string(tokens_forwarded);
-  google::rpc::Status details;
-  details.set_code(grpc::StatusCode::UNAVAILABLE);
-  details.set_message(message);
-  details.add_details()->PackFrom(info);
-  return grpc::Status(grpc::StatusCode::UNAVAILABLE, message, details.SerializeAsString());
+  (*info.mutable_metadata())["tokens_delivered"] = std::to_string(tokens_delivered);
+  return WithDetail(grpc::StatusCode::UNAVAILABLE, message, info);
+}
+
+grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context) {
+  const int64_t delay_ms = absl::ToInt64Milliseconds(refusal.retry_after);
+  context.AddTrailingMetadata(kPushbackKey, std::to_string(delay_ms));
+  google::rpc::RetryInfo info;
+  info.mutable_retry_delay()->set_seconds(delay_ms / 1000);
+  info.mutable_retry_delay()->set_nanos(static_cast<int32_t>(delay_ms % 1000 * 1000000));
+  return WithDetail(grpc::StatusCode::RESOURCE_EXHAUSTED, refusal.message, info);
+}
+
+grpc::Status NoWorker(const absl::Status& status) {
+  return {grpc::StatusCode::UNAVAILABLE, std::string(status.message())};
 }
 
 void CopyPushback(const grpc::ClientContext& from, grpc::ServerContextBase& to) {

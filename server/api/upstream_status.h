@@ -8,15 +8,32 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
+#include "server/admission/admission_queue.h"
+
 namespace spearfish::server {
 
-// True for UNAVAILABLE (loading, draining, died) while the client has seen nothing: the same
-// request may go to another worker.
-bool ShouldTryAnotherWorker(const grpc::Status& status, uint64_t messages_forwarded);
+// The worker did not serve the request (loading, draining, died), which says nothing about the
+// request: another worker may have it. Of a call that nobody cancelled on this side.
+bool IsWorkerLost(const grpc::Status& status);
 
-// UNAVAILABLE after the first message means the worker was lost: UNAVAILABLE with an ErrorInfo
-// {reason WORKER_LOST, domain spearfish.v1, metadata tokens_delivered}. Others pass unchanged.
-grpc::Status StatusAfterFirstMessage(const grpc::Status& status, uint64_t tokens_forwarded);
+// Of a lost worker: whether it shows that the worker is in no state to serve. A cancelled call does
+// not: the client's cancel may be seen here before it is seen on the client's side.
+bool IsWorkersFault(const grpc::Status& status);
+
+// The worker that was lost may still be ending this request, or its queue is full: for a request
+// that some worker has admitted before, reasons to ask another.
+bool IsRefusedForNow(const grpc::Status& status);
+
+// For a stream that has begun and can't be resumed: UNAVAILABLE with an ErrorInfo {reason
+// WORKER_LOST, domain spearfish.v1, metadata tokens_delivered}.
+grpc::Status WorkerLost(const grpc::Status& status, uint64_t tokens_delivered);
+
+// What the client hears when dispatch found no worker.
+grpc::Status NoWorker(const absl::Status& status);
+
+// RESOURCE_EXHAUSTED with RetryInfo; adds the pushback trailer to the call.
+grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context);
 
 // Passes the worker's grpc-retry-pushback-ms trailer on. Call after the upstream call is done.
 void CopyPushback(const grpc::ClientContext& from, grpc::ServerContextBase& to);

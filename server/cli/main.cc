@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "server/cli/chat.h"
 #include "server/cli/client.h"
 #include "server/cli/generate.h"
 #include "server/cli/status.h"
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
   std::function<int()> run;
   spearfish::server::cli::AddUp(app, run);
   spearfish::server::cli::AddGenerate(app, run);
+  spearfish::server::cli::AddChat(app, run);
   spearfish::server::cli::AddStatus(app, run);
   try {
     app.parse(argc, argv);

@@ -22,6 +22,7 @@ constexpr std::chrono::seconds kTimeout{5};
 struct StatusFlags {
   std::string endpoint = kDefaultEndpoint;
   bool watch = false;
+  bool layers = false;
 };
 
 struct Snapshot {
@@ -56,25 +57,75 @@ grpc::Status Fetch(v1::ControlService::Stub& control, Snapshot& out) {
   });
 }
 
+// A line of its own for what keeps a worker from admitting.
+std::string DescribeUnfitness(const v1::WorkerLoad& load) {
+  std::string lines;
+  if (load.memory_low()) {
+    lines = absl::StrFormat("    memory low: %s available in %s, the floor is %s; admits nothing\n",
+                            FormatBytes(load.memory_available_bytes()), load.memory_pool(),
+                            FormatBytes(load.memory_floor_bytes()));
+  }
+  if (!load.cache_error().empty()) {
+    lines += absl::StrFormat("    expert cache damaged: %s\n", load.cache_error());
+  }
+  return lines;
+}
+
 std::string Describe(const v1::WorkerLoad& load) {
-  return absl::StrFormat("  %-28s %-8s %-9s running %u/%u  waiting %u  kv %d/%d  %.1f tokens/s\n",
+  return absl::StrFormat("  %-28s %-8s %-9s running %u/%u  waiting %u  kv %d/%d  %.1f tokens/s\n%s",
                          load.address(), load.device(), load.ready() ? "ready" : "not ready",
                          load.running_sequences(), load.max_running_sequences(),
                          load.waiting_sequences(), load.kv_blocks_used(), load.kv_blocks_total(),
-                         load.tokens_per_second());
+                         load.tokens_per_second(), DescribeUnfitness(load));
+}
+
+double Share(uint64_t part, uint64_t rest) {
+  return part + rest == 0 ? 0.0
+                          : 100.0 * static_cast<double>(part) / static_cast<double>(part + rest);
+}
+
+// "12 (58.4 MiB, 51.2 GB/s)"
+std::string Describe(const v1::TransferStats& transfer) {
+  if (transfer.bytes() == 0) return absl::StrFormat("%d", transfer.count());
+  return absl::StrFormat("%d (%s, %.1f GB/s)", transfer.count(), FormatBytes(transfer.bytes()),
+                         transfer.seconds() > 0
+                             ? static_cast<double>(transfer.bytes()) / transfer.seconds() * 1e-9
+                             : 0.0);
+}
+
+std::string DescribePool(const v1::ExpertCacheStats& cache) {
+  const v1::FrameStats& frames = cache.frames();
+  return absl::StrFormat(
+      "    pool      coverage %.1f %% (%d of %d experts, %d loading)  hit rate %.1f %% of %d\n"
+      "    frames    %d hard and %d soft slots, %d KV, %d workspace, %d unused, of %s\n"
+      "    transfers loads %s  reclaims %s  reloads %s  promotions %s  cancelled %d\n",
+      100 * cache.coverage(), cache.resident(), cache.records(), cache.loading(),
+      Share(cache.hits(), cache.misses()), cache.hits() + cache.misses(), frames.hard_slots(),
+      frames.soft_slots(), frames.kv(), frames.workspace(), frames.unused(),
+      FormatBytes(frames.frame_bytes()), Describe(cache.loads()), Describe(cache.reclaims()),
+      Describe(cache.reloads()), Describe(cache.promotions()), cache.cancelled_loads());
 }
 
 std::string Describe(const v1::ExpertCacheStats& cache) {
-  const uint64_t reads = cache.hits() + cache.misses();
   return absl::StrFormat(
-      "  %-28s %s  %s in %d records, %s  slots %d  coverage %.1f %%  hit rate %.1f %% of %d  "
-      "host memory: rss %s, pss %s, beyond the segment %s\n",
-      cache.address(), cache.segment_name(), FormatBytes(cache.segment_bytes()), cache.records(),
-      cache.populated_here() ? "populated here" : "attached", cache.slots_total(),
-      100 * cache.coverage(),
-      reads == 0 ? 0.0 : 100.0 * static_cast<double>(cache.hits()) / static_cast<double>(reads),
-      reads, FormatBytes(cache.mapping_rss_bytes()), FormatBytes(cache.mapping_pss_bytes()),
-      FormatBytes(cache.extra_host_bytes()));
+             "  %-28s %s  %s in %d records, %s  host memory: rss %s, pss %s, beyond the segment "
+             "%s\n",
+             cache.address(), cache.segment_name(), FormatBytes(cache.segment_bytes()),
+             cache.records(), cache.populated_here() ? "populated here" : "attached",
+             FormatBytes(cache.mapping_rss_bytes()), FormatBytes(cache.mapping_pss_bytes()),
+             FormatBytes(cache.extra_host_bytes())) +
+         DescribePool(cache);
+}
+
+std::string DescribeLayers(const v1::ExpertCacheStats& cache) {
+  std::string out;
+  for (const v1::LayerExpertStats& layer : cache.layers()) {
+    out +=
+        absl::StrFormat("    layer %-4d %5d resident  hits %12d  misses %12d  hit rate %5.1f %%\n",
+                        layer.moe_layer(), layer.resident(), layer.hits(), layer.misses(),
+                        Share(layer.hits(), layer.misses()));
+  }
+  return out;
 }
 
 // The sum of the workers' proportional shares is what the experts take on this host.
@@ -89,10 +140,10 @@ std::string DescribeHostMemory(const v1::GetExpertCacheStatsResponse& caches) {
                          FormatBytes(pss), caches.workers_size(), FormatBytes(segment));
 }
 
-void Print(const std::string& endpoint, const Snapshot& now) {
+void Print(const StatusFlags& flags, const Snapshot& now) {
   std::cout << absl::StrFormat("%s %s at %s, up %.0f s%s\n",
                                now.server.role() == v1::SERVER_ROLE_GATEWAY ? "gateway" : "worker",
-                               now.server.version(), endpoint, now.server.uptime_seconds(),
+                               now.server.version(), flags.endpoint, now.server.uptime_seconds(),
                                now.server.draining() ? ", draining" : "");
   if (now.has_model) {
     std::cout << absl::StrFormat(
@@ -104,7 +155,9 @@ void Print(const std::string& endpoint, const Snapshot& now) {
   std::cout << "workers\n";
   for (const v1::WorkerLoad& load : now.loads.workers()) std::cout << Describe(load);
   std::cout << "expert cache\n";
-  for (const v1::ExpertCacheStats& cache : now.caches.workers()) std::cout << Describe(cache);
+  for (const v1::ExpertCacheStats& cache : now.caches.workers()) {
+    std::cout << Describe(cache) << (flags.layers ? DescribeLayers(cache) : "");
+  }
   if (now.caches.workers_size() > 0) std::cout << DescribeHostMemory(now.caches);
   std::cout << std::flush;
 }
@@ -116,7 +169,7 @@ int Status(const StatusFlags& flags) {
     const grpc::Status status = Fetch(*control, now);
     if (!status.ok()) return ReportFailure(flags.endpoint, status);
     if (flags.watch) std::cout << "\033[H\033[2J";
-    Print(flags.endpoint, now);
+    Print(flags, now);
     if (!flags.watch) return kGood;
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
@@ -129,6 +182,7 @@ void AddStatus(CLI::App& app, std::function<int()>& run) {
   auto flags = std::make_shared<StatusFlags>();  // shared: std::function must be copyable
   command->add_option("--endpoint", flags->endpoint, "Gateway or worker")->capture_default_str();
   command->add_flag("--watch", flags->watch, "Refresh every second until interrupted");
+  command->add_flag("--layers", flags->layers, "Show hits and misses layer by layer");
   command->callback([flags, &run] { run = [flags] { return Status(*flags); }; });
 }
 

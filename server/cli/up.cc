@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -29,6 +30,7 @@ struct UpFlags {
   std::string model;
   std::vector<std::string> devices = {"cpu"};
   std::string listen = kDefaultEndpoint;
+  std::optional<uint16_t> metrics_port;   // of the first worker; the others count on from it
   std::vector<std::string> worker_flags;  // passed on as they are
 };
 
@@ -65,6 +67,10 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
                    "--device=" + flags.devices[i], "--listen=" + addresses.back()};
     if (flags.devices[i] == "cpu" && !Gives(flags.worker_flags, "--threads")) {
       worker.argv.push_back(DefaultThreads(flags.devices));
+    }
+    if (flags.metrics_port) {
+      const size_t port = *flags.metrics_port == 0 ? 0 : *flags.metrics_port + i;
+      worker.argv.push_back(absl::StrCat("--metrics-port=", port));
     }
     worker.argv.insert(worker.argv.end(), flags.worker_flags.begin(), flags.worker_flags.end());
     specs.push_back(std::move(worker));
@@ -118,6 +124,9 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
       ->capture_default_str();
+  command->add_option("--metrics-port", flags->metrics_port,
+                      "The first worker serves Prometheus metrics there, the others on the ports "
+                      "that follow; 0 picks free ones");
   command->allow_extras();
   command->callback([flags, command, &run] {
     flags->worker_flags = command->remaining();

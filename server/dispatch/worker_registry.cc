@@ -1,115 +1,226 @@
 #include "server/dispatch/worker_registry.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "server/dispatch/dispatch_policy.h"
+#include "server/dispatch/route_key.h"
 
 namespace spearfish::server {
+
+// `connection` is immutable, the rest is the registry's, under its mutex.
+struct RegisteredWorker {
+  RegisteredWorker(WorkerConnection to, const CircuitBreakerOptions& breaker_options)
+      : connection(std::move(to)), hash(HashBytes(connection.address)), breaker(breaker_options) {}
+
+  const WorkerConnection connection;
+  const uint64_t hash;
+  v1::WorkerLoad load;  // as last reported; `ready` false before the first report
+  uint32_t in_flight = 0;
+  uint32_t in_flight_at_report = 0;
+  CircuitBreaker breaker;
+};
+
 namespace {
 
-std::unique_ptr<WorkerConnection> Connect(const std::string& address) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);  // prompt log-probabilities can be large
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  // A name stands for all its records.
-  if (absl::StartsWith(address, "dns:///")) arguments.SetLoadBalancingPolicyName("round_robin");
-  auto worker = std::make_unique<WorkerConnection>();
-  worker->address = address;
-  worker->channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
-  worker->inference = v1::InferenceService::NewStub(worker->channel);
-  worker->control = v1::ControlService::NewStub(worker->channel);
-  return worker;
+constexpr uint32_t kUnknownCapacity = 64;
+
+bool Contains(const std::vector<WorkerId>& ids, WorkerId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
 }  // namespace
 
 WorkerLease::WorkerLease(WorkerLease&& other) noexcept
-    : registry_(std::exchange(other.registry_, nullptr)), index_(other.index_) {}
+    : registry_(std::exchange(other.registry_, nullptr)),
+      worker_(std::move(other.worker_)),
+      num_sequences_(other.num_sequences_) {}
 
 WorkerLease::~WorkerLease() {
-  if (registry_ != nullptr) registry_->Release(index_);
+  if (registry_ == nullptr) return;
+  const MutexLock lock(registry_->mutex_);
+  worker_->in_flight -= num_sequences_;
+  worker_->breaker.Abandoned();
+  // Under the lock: Sweep counts the references.
+  worker_.reset();
 }
 
-const WorkerConnection& WorkerLease::worker() const { return registry_->worker(index_); }
+const WorkerConnection& WorkerLease::worker() const { return worker_->connection; }
 
-absl::StatusOr<std::unique_ptr<WorkerRegistry>> WorkerRegistry::Create(
-    const std::vector<std::string>& addresses) {
-  if (addresses.empty()) {
-    return absl::InvalidArgumentError("no workers; name at least one with --workers=ADDR");
-  }
+void WorkerLease::Succeeded() {
+  const MutexLock lock(registry_->mutex_);
+  worker_->breaker.Succeeded();
+}
+
+void WorkerLease::Failed() {
+  const MutexLock lock(registry_->mutex_);
+  worker_->breaker.Failed(registry_->options_.clock());
+  worker_->load.set_ready(false);
+}
+
+WorkerRegistry::WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options)
+    : options_(std::move(options)), budget_(options_.retry) {
+  SetWorkers(addresses);
+}
+
+absl::Status WorkerRegistry::Validate(const std::vector<std::string>& addresses) {
   absl::flat_hash_set<std::string> seen;
-  std::unique_ptr<WorkerRegistry> registry(new WorkerRegistry());
   for (const std::string& address : addresses) {
     if (address.empty() || !seen.insert(address).second) {
       return absl::InvalidArgumentError(
           absl::StrCat("empty or repeated worker address: '", address, "'; name each once"));
     }
-    registry->workers_.push_back(Connect(address));
   }
-  const MutexLock lock(registry->mutex_);
-  registry->states_.resize(addresses.size());
-  return registry;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<WorkerLease> WorkerRegistry::Acquire(const std::vector<size_t>& tried) {
+void WorkerRegistry::SetWorkers(const std::vector<std::string>& addresses) {
   const MutexLock lock(mutex_);
-  std::vector<WorkerCandidate> candidates(states_.size());
-  for (size_t i = 0; i < states_.size(); ++i) {
-    const v1::WorkerLoad& load = states_[i].load;
-    candidates[i] = {
-        .ready = load.ready(),
-        .excluded = std::find(tried.begin(), tried.end(), i) != tried.end(),
-        .in_flight = states_[i].in_flight,
-        .reported = load.running_sequences() + load.waiting_sequences(),
-    };
+  std::vector<Worker> before = std::move(workers_);
+  workers_.clear();
+  absl::flat_hash_set<std::string> seen;
+  for (const std::string& address : addresses) {
+    if (!seen.insert(address).second) continue;
+    const auto stays = std::find_if(before.begin(), before.end(), [&](const Worker& worker) {
+      return worker != nullptr && worker->connection.address == address;
+    });
+    if (stays != before.end()) {
+      workers_.push_back(std::move(*stays));
+    } else {
+      workers_.push_back(std::make_shared<RegisteredWorker>(
+          ConnectToWorker(WorkerId{next_id_++}, address, options_.worker_silence),
+          options_.breaker));
+    }
   }
-  const std::optional<size_t> picked = PickLeastLoaded(candidates, turn_++);
+  for (Worker& worker : before) {
+    if (worker != nullptr) gone_.push_back(std::move(worker));
+  }
+}
+
+void WorkerRegistry::Sweep() {
+  std::vector<Worker> unused;  // destroyed without the lock: a channel's end may wait for callbacks
+  const MutexLock lock(mutex_);
+  const auto first_unused = std::partition(
+      gone_.begin(), gone_.end(), [](const Worker& worker) { return worker.use_count() > 1; });
+  std::move(first_unused, gone_.end(), std::back_inserter(unused));
+  gone_.erase(first_unused, gone_.end());
+}
+
+std::vector<WorkerCandidate> WorkerRegistry::Candidates(const std::vector<WorkerId>& tried,
+                                                        absl::Time now) const {
+  std::vector<WorkerCandidate> candidates;
+  candidates.reserve(workers_.size());
+  bool any_open = false;
+  for (const Worker& worker : workers_) {
+    const uint32_t reported = worker->load.running_sequences() + worker->load.waiting_sequences();
+    candidates.push_back(
+        {.ready = worker->load.ready() && worker->breaker.Allows(now),
+         .excluded = Contains(tried, worker->connection.id),
+         .load = EstimateLoad(reported, worker->in_flight_at_report, worker->in_flight),
+         .capacity = worker->load.max_running_sequences(),
+         .hash = worker->hash});
+    any_open |= candidates.back().ready && !candidates.back().excluded;
+  }
+  if (any_open) return candidates;
+  for (size_t i = 0; i < workers_.size(); ++i) candidates[i].ready = workers_[i]->load.ready();
+  return candidates;
+}
+
+absl::StatusOr<WorkerLease> WorkerRegistry::Acquire(const RouteRequest& request,
+                                                    const std::vector<WorkerId>& tried) {
+  const absl::Time now = options_.clock();
+  const MutexLock lock(mutex_);
+  const std::vector<WorkerCandidate> candidates = Candidates(tried, now);
+  const std::optional<size_t> picked = PickWorker(options_.policy, candidates,
+                                                  {.affinity_key = request.affinity_key,
+                                                   .turn = turn_++,
+                                                   .random = absl::Uniform<uint64_t>(random_),
+                                                   .load_factor = options_.load_factor});
   if (!picked.has_value()) {
     return absl::UnavailableError(absl::StrCat("no worker is ready: ", workers_.size(), " known, ",
                                                tried.size(),
                                                " tried; see `spearfish status`, then retry"));
   }
-  ++states_[*picked].in_flight;
-  return WorkerLease(*this, *picked);
+  RegisteredWorker& worker = *workers_[*picked];
+  worker.in_flight += request.num_sequences;
+  worker.breaker.Started(now);
+  return WorkerLease(*this, workers_[*picked], request.num_sequences);
 }
 
-void WorkerRegistry::Release(size_t index) {
-  const MutexLock lock(mutex_);
-  --states_[index].in_flight;
+RegisteredWorker* WorkerRegistry::Find(WorkerId id) const {
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [id](const Worker& worker) {
+    return worker->connection.id == id;
+  });
+  return found == workers_.end() ? nullptr : found->get();
 }
 
-void WorkerRegistry::Report(size_t index, const std::optional<v1::WorkerLoad>& load) {
+void WorkerRegistry::Report(WorkerId id, const std::optional<v1::WorkerLoad>& load,
+                            uint32_t in_flight) {
   const MutexLock lock(mutex_);
-  if (load.has_value()) {
-    states_[index].load = *load;
-  } else {
-    states_[index].load.set_ready(false);
+  RegisteredWorker* const worker = Find(id);
+  if (worker == nullptr) return;  // it left meanwhile
+  if (!load.has_value()) {
+    worker->load.set_ready(false);
+    return;
   }
+  worker->load = *load;
+  worker->in_flight_at_report = in_flight;
+}
+
+uint32_t WorkerRegistry::InFlight(WorkerId id) const {
+  const MutexLock lock(mutex_);
+  const RegisteredWorker* const worker = Find(id);
+  return worker == nullptr ? 0 : worker->in_flight;
+}
+
+void WorkerRegistry::CountRequest() {
+  const MutexLock lock(mutex_);
+  budget_.CountRequest();
+}
+
+bool WorkerRegistry::TakeRetry() {
+  const MutexLock lock(mutex_);
+  return budget_.TakeRetry();
+}
+
+size_t WorkerRegistry::size() const {
+  const MutexLock lock(mutex_);
+  return workers_.size();
 }
 
 size_t WorkerRegistry::num_ready() const {
   const MutexLock lock(mutex_);
-  return static_cast<size_t>(std::count_if(states_.begin(), states_.end(),
-                                           [](const State& state) { return state.load.ready(); }));
+  return static_cast<size_t>(std::count_if(workers_.begin(), workers_.end(),
+                                           [](const Worker& w) { return w->load.ready(); }));
+}
+
+uint64_t WorkerRegistry::capacity() const {
+  const MutexLock lock(mutex_);
+  uint64_t sequences = 0;
+  for (const Worker& worker : workers_) {
+    if (!worker->load.ready()) continue;
+    const uint32_t said = worker->load.max_running_sequences();
+    sequences += said == 0 ? kUnknownCapacity : said;
+  }
+  return sequences;
+}
+
+std::vector<std::shared_ptr<const WorkerConnection>> WorkerRegistry::Connections() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<const WorkerConnection>> connections;
+  connections.reserve(workers_.size());
+  for (const Worker& worker : workers_) connections.emplace_back(worker, &worker->connection);
+  return connections;
 }
 
 std::vector<v1::WorkerLoad> WorkerRegistry::Loads() const {
   const MutexLock lock(mutex_);
   std::vector<v1::WorkerLoad> loads;
-  for (size_t i = 0; i < states_.size(); ++i) {
-    loads.push_back(states_[i].load);
-    loads.back().set_address(workers_[i]->address);
-    loads.back().set_in_flight(states_[i].in_flight);
+  for (const Worker& worker : workers_) {
+    loads.push_back(worker->load);
+    loads.back().set_address(worker->connection.address);
+    loads.back().set_in_flight(worker->in_flight);
   }
   return loads;
 }

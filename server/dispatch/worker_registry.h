@@ -2,88 +2,129 @@
 #ifndef SERVER_DISPATCH_WORKER_REGISTRY_H_
 #define SERVER_DISPATCH_WORKER_REGISTRY_H_
 
-#include <grpcpp/channel.h>
-
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/random/random.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/mutex.h"
-#include "spearfish/v1/control.grpc.pb.h"
-#include "spearfish/v1/inference.grpc.pb.h"
+#include "server/dispatch/circuit_breaker.h"
+#include "server/dispatch/dispatch_policy.h"
+#include "server/dispatch/retry.h"
+#include "server/dispatch/worker_connection.h"
 
 namespace spearfish::server {
 
-// One worker as an address. Immutable apart from what gRPC synchronises itself.
-struct WorkerConnection {
-  std::string address;
-  std::shared_ptr<grpc::Channel> channel;  // shared with the stubs, as gRPC's API wants
-  std::unique_ptr<v1::InferenceService::Stub> inference;
-  std::unique_ptr<v1::ControlService::Stub> control;
+struct DispatchOptions {
+  DispatchPolicy policy = DispatchPolicy::kLeastWork;
+  double load_factor = 1.25;  // see DispatchRequest
+  CircuitBreakerOptions breaker = {};
+  RetryOptions retry = {};
+  // A worker that says nothing for so long is taken for lost.
+  absl::Duration worker_silence = absl::Seconds(5);
+  std::function<absl::Time()> clock = [] { return absl::Now(); };
 };
 
 class WorkerRegistry;
+struct RegisteredWorker;
 
-// One request's place at a worker: counts as in flight until destroyed. Move-only; the registry
-// must outlive it.
+// One request's place at a worker: its sequences count as in flight until destroyed. Move-only; the
+// registry must outlive it.
 class WorkerLease {
  public:
-  WorkerLease(WorkerRegistry& registry, size_t index) : registry_(&registry), index_(index) {}
+  WorkerLease(WorkerRegistry& registry, std::shared_ptr<RegisteredWorker> worker,
+              uint32_t num_sequences)
+      : registry_(&registry), worker_(std::move(worker)), num_sequences_(num_sequences) {}
   WorkerLease(WorkerLease&& other) noexcept;
   WorkerLease& operator=(WorkerLease&&) = delete;
   ~WorkerLease();
 
   const WorkerConnection& worker() const;
-  size_t index() const { return index_; }
+
+  // What the request showed of the worker, for its breaker: it answers; or a call failed, and it is
+  // not ready until its next good report.
+  void Succeeded();
+  void Failed();
 
  private:
   WorkerRegistry* registry_;
-  size_t index_;
+  // Shared: the worker may leave the registry while the request goes on.
+  std::shared_ptr<RegisteredWorker> worker_;
+  const uint32_t num_sequences_;
 };
 
-// Thread-safe. The set of workers is fixed at Create.
+// What a request brings to the choice of its worker.
+struct RouteRequest {
+  uint64_t affinity_key = 0;
+  uint32_t num_sequences = 1;
+};
+
+// Thread-safe. Workers come and go by SetWorkers. Invariant: the registry holds the last reference
+// to every worker: a channel must not be destroyed on gRPC's threads (it would wait for itself), so
+// Sweep does it.
 class WorkerRegistry {
  public:
-  // Channels are made but not waited for. InvalidArgument for an empty list, an empty or a
-  // repeated address.
-  static absl::StatusOr<std::unique_ptr<WorkerRegistry>> Create(
-      const std::vector<std::string>& addresses);
+  WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options);
 
-  size_t size() const { return workers_.size(); }
-  const WorkerConnection& worker(size_t index) const { return *workers_[index]; }
+  // InvalidArgument for an empty or a repeated address.
+  static absl::Status Validate(const std::vector<std::string>& addresses);
 
-  // The least loaded ready worker that is not among `tried`. Unavailable when there is none,
-  // saying how many workers are known.
-  absl::StatusOr<WorkerLease> Acquire(const std::vector<size_t>& tried);
+  // From now on these are the workers; duplicates count once. Those that stay keep their channels;
+  // what runs at one that leaves goes on to its end.
+  void SetWorkers(const std::vector<std::string>& addresses);
+  // Destroys the workers that left and that nobody uses any more. Never call it on a thread of
+  // gRPC's.
+  void Sweep();
+
+  // The worker that the policy picks among those that are ready, with closed breakers, and not in
+  // `tried`; an open breaker is no reason to refuse when there is no other. Unavailable when there
+  // is none, saying how many workers are known.
+  absl::StatusOr<WorkerLease> Acquire(const RouteRequest& request,
+                                      const std::vector<WorkerId>& tried);
 
   // What the poller learned of a worker; nullopt: it did not answer, so it is not ready.
-  void Report(size_t index, const std::optional<v1::WorkerLoad>& load);
-  // A call to it failed: not ready until the next good report.
-  void MarkFailed(size_t index) { Report(index, std::nullopt); }
+  // `in_flight`: InFlight when it was asked.
+  void Report(WorkerId id, const std::optional<v1::WorkerLoad>& load, uint32_t in_flight = 0);
+  uint32_t InFlight(WorkerId id) const;
 
+  // Counts a new request, or takes a retry out of the budget.
+  void CountRequest();
+  bool TakeRetry();
+  const DispatchOptions& options() const { return options_; }
+
+  size_t size() const;
   size_t num_ready() const;
+  // Sequences that the ready workers can run at once; a worker that does not say counts 64.
+  uint64_t capacity() const;
+  // In the order of SetWorkers. What they point to lives until Sweep after they are gone.
+  std::vector<std::shared_ptr<const WorkerConnection>> Connections() const;
   // Per worker the last report, with the gateway's address for it and its own in-flight count.
   std::vector<v1::WorkerLoad> Loads() const;
 
  private:
   friend class WorkerLease;
-  struct State {
-    v1::WorkerLoad load;  // as last reported; `ready` false before the first report
-    uint32_t in_flight = 0;
-  };
+  using Worker = std::shared_ptr<RegisteredWorker>;
 
-  WorkerRegistry() = default;
-  void Release(size_t index);
+  std::vector<WorkerCandidate> Candidates(const std::vector<WorkerId>& tried, absl::Time now) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  RegisteredWorker* Find(WorkerId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  std::vector<std::unique_ptr<WorkerConnection>> workers_;  // fixed after Create
+  const DispatchOptions options_;
   mutable Mutex mutex_;
-  std::vector<State> states_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Worker> workers_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Worker> gone_ ABSL_GUARDED_BY(mutex_);
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
   uint64_t turn_ ABSL_GUARDED_BY(mutex_) = 0;
+  RetryBudget budget_ ABSL_GUARDED_BY(mutex_);
+  absl::BitGen random_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace spearfish::server

@@ -2,7 +2,6 @@
 
 #include <grpcpp/client_context.h>
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -11,7 +10,8 @@ namespace spearfish::server {
 
 // Owned by its own callback: gRPC needs context and messages until the call is over.
 struct LoadPoller::Call {
-  size_t index;
+  std::shared_ptr<const WorkerConnection> worker;  // keeps it from being swept
+  uint32_t in_flight;
   grpc::ClientContext context;
   v1::GetLoadsRequest request;
   v1::GetLoadsResponse response;
@@ -22,7 +22,6 @@ LoadPoller::LoadPoller(WorkerRegistry& registry, LoadPollerOptions options,
     : registry_(registry),
       options_(options),
       on_report_(std::move(on_report)),
-      in_flight_(registry.size(), false),
       thread_([this] { Run(); }) {}
 
 LoadPoller::~LoadPoller() {
@@ -33,14 +32,13 @@ LoadPoller::~LoadPoller() {
   changed_.SignalAll();
   thread_.join();
   const MutexLock lock(mutex_);
-  while (std::find(in_flight_.begin(), in_flight_.end(), true) != in_flight_.end()) {
-    changed_.Wait(mutex_);
-  }
+  while (!in_flight_.empty()) changed_.Wait(mutex_);
 }
 
 void LoadPoller::Run() {
   while (true) {
-    for (size_t i = 0; i < registry_.size(); ++i) Poll(i);
+    for (const auto& worker : registry_.Connections()) Poll(worker);
+    registry_.Sweep();
     const MutexLock lock(mutex_);
     const absl::Time next_poll = absl::Now() + options_.interval;
     while (!stopping_ && absl::Now() < next_poll) {
@@ -50,27 +48,28 @@ void LoadPoller::Run() {
   }
 }
 
-void LoadPoller::Poll(size_t index) {
+void LoadPoller::Poll(const std::shared_ptr<const WorkerConnection>& worker) {
   {
     const MutexLock lock(mutex_);
-    if (stopping_ || in_flight_[index]) return;
-    in_flight_[index] = true;
+    if (stopping_ || !in_flight_.insert(worker->id).second) return;
   }
   auto call = std::make_shared<Call>();  // shared: std::function must be copyable
-  call->index = index;
+  call->worker = worker;
+  call->in_flight = registry_.InFlight(worker->id);
   call->context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
-  registry_.worker(index).control->async()->GetLoads(
+  worker->control->async()->GetLoads(
       &call->context, &call->request, &call->response,
       [this, call](const grpc::Status& status) { Finished(*call, status.ok()); });
 }
 
 void LoadPoller::Finished(const Call& call, bool ok) {
   const bool answered = ok && call.response.workers_size() > 0;
-  registry_.Report(call.index,
-                   answered ? std::make_optional(call.response.workers(0)) : std::nullopt);
+  registry_.Report(call.worker->id,
+                   answered ? std::make_optional(call.response.workers(0)) : std::nullopt,
+                   call.in_flight);
   on_report_(registry_.num_ready());
   const MutexLock lock(mutex_);
-  in_flight_[call.index] = false;
+  in_flight_.erase(call.worker->id);
   changed_.SignalAll();  // under the lock: the destructor may run as soon as it is free
 }
 

@@ -5,9 +5,9 @@
 #include <functional>
 #include <memory>
 #include <thread>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
 #include "server/dispatch/worker_registry.h"
@@ -19,7 +19,8 @@ struct LoadPollerOptions {
   absl::Duration timeout = absl::Seconds(1);
 };
 
-// Owns one thread; calls are asynchronous, so a worker that hangs delays nobody else's report.
+// Owns one thread; calls are asynchronous, so a worker that hangs delays nobody else's report. The
+// thread also sweeps the registry: channels of workers that left end here.
 // The registry must outlive it. Destruction waits for the calls in flight (at most the timeout).
 class LoadPoller {
  public:
@@ -32,7 +33,7 @@ class LoadPoller {
   struct Call;
 
   void Run();
-  void Poll(size_t index);
+  void Poll(const std::shared_ptr<const WorkerConnection>& worker);
   void Finished(const Call& call, bool ok);
 
   WorkerRegistry& registry_;
@@ -41,7 +42,7 @@ class LoadPoller {
   Mutex mutex_;
   Condition changed_;  // stopping_ is set, or a call has ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<bool> in_flight_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_set<WorkerId> in_flight_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -73,7 +73,9 @@ class ServingTest(unittest.TestCase):
                 self.assertEqual(got, want)
             self.assertEqual(result.finish.finish_reason, inference_pb2.FINISH_REASON_LENGTH)
             self.assertEqual(result.finish.usage.prompt_tokens, len(golden["ids"]))
-            self.assertGreater(result.finish.experts.misses, 0)
+            # The pool holds every expert of this small model.
+            self.assertGreater(result.finish.experts.hits, 0)
+            self.assertEqual(result.finish.experts.misses, 0)
 
     def test_same_bits_from_every_worker_and_from_a_batch_of_32(self):
         def ask(client):
@@ -166,7 +168,8 @@ class ServingTest(unittest.TestCase):
         self.assertLessEqual(sum(s.mapping_pss_bytes for s in stats), segment * 1.02)
         self.assertGreater(sum(s.mapping_rss_bytes for s in stats), segment * 1.5)
         for s in stats:
-            self.assertEqual(s.extra_host_bytes, 0)
+            self.assertEqual(s.coverage, 1.0)
+            self.assertLess(s.extra_host_bytes, 64 << 10)  # address table and counters
         # One of the two quantised, the other found it done (or waited for it).
         log = self.up.read_log()
         self.assertEqual(sorted(s.populated_here for s in stats), [False, True], log)

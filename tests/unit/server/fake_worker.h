@@ -10,13 +10,14 @@
 #include <string>
 
 #include "absl/synchronization/notification.h"
+#include "common/base/mutex.h"
 #include "spearfish/v1/control.grpc.pb.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
 
 // Sends PromptInfo, `num_tokens` deltas of one token (10, 11, ...), then Finish, or ends early as
-// told. Fields are set before the first call.
+// told; goes on where a resumed request stands. Fields are set before the first call.
 class FakeWorker {
  public:
   FakeWorker() : inference_(*this), control_(*this) {
@@ -38,14 +39,40 @@ class FakeWorker {
   // A status other than OK ends the stream after this many messages.
   std::atomic<int> fail_after_messages = -1;
   grpc::Status failure;
+  // After the Finish.
+  std::atomic<bool> fail_at_end = false;
+  // As a worker that died: from its failure on it says that it is not ready.
+  std::atomic<bool> unready_when_failing = false;
   // Instead of finishing, waits until the call is cancelled.
   std::atomic<bool> hang = false;
 
   std::atomic<int> calls = 0;
   absl::Notification cancelled;
-  std::string last_request_id;
+
+  std::string last_request_id() const {
+    const MutexLock lock(mutex_);
+    return last_request_id_;
+  }
+  void set_last_request_id(const std::string& id) {
+    const MutexLock lock(mutex_);
+    last_request_id_ = id;
+  }
+  v1::GenerateStreamRequest last_request() const {
+    const MutexLock lock(mutex_);
+    return last_request_;
+  }
 
  private:
+  void NoteCancelled() {
+    const MutexLock lock(mutex_);
+    if (!cancelled.HasBeenNotified()) cancelled.Notify();
+  }
+  void Note(const v1::GenerateStreamRequest& request) {
+    const MutexLock lock(mutex_);
+    last_request_ = request;
+    last_request_id_ = request.request_id();
+  }
+
   class Inference final : public v1::InferenceService::Service {
    public:
     explicit Inference(FakeWorker& worker) : worker_(worker) {}
@@ -54,31 +81,44 @@ class FakeWorker {
                                 const v1::GenerateStreamRequest* request,
                                 grpc::ServerWriter<v1::GenerateStreamResponse>* writer) override {
       ++worker_.calls;
-      worker_.last_request_id = request->request_id();
+      worker_.Note(*request);
       int sent = 0;
       const auto send = [&](const v1::GenerateStreamResponse& response) {
-        if (sent == worker_.fail_after_messages) return false;
+        if (sent == worker_.fail_after_messages) {
+          if (worker_.unready_when_failing) worker_.ready = false;
+          return false;
+        }
         ++sent;
-        return writer->Write(response);
+        if (writer->Write(response)) return true;
+        worker_.NoteCancelled();
+        return false;
       };
       v1::GenerateStreamResponse response;
       response.mutable_prompt_info()->set_request_id(request->request_id());
       if (!send(response)) return worker_.failure;
-      for (int i = 0; i < worker_.num_tokens; ++i) {
+      const int first = request->resume().sequences().empty()
+                            ? 0
+                            : request->resume().sequences(0).generated_ids_size();
+      for (int i = first; i < worker_.num_tokens; ++i) {
         response.mutable_delta()->Clear();
         response.mutable_delta()->add_token_ids(static_cast<uint32_t>(10 + i));
         if (!send(response)) return worker_.failure;
       }
       if (worker_.hang) return HangUntilCancelled(context);
       response.mutable_finish()->set_finish_reason(v1::FINISH_REASON_LENGTH);
-      if (!send(response)) return worker_.failure;
+      response.mutable_finish()->mutable_usage()->set_completion_tokens(
+          static_cast<uint32_t>(worker_.num_tokens));
+      if (!send(response) || worker_.fail_at_end) return worker_.failure;
       return grpc::Status::OK;
     }
 
     grpc::Status Generate(grpc::ServerContext* context, const v1::GenerateRequest* request,
                           v1::GenerateResponse* response) override {
       ++worker_.calls;
-      worker_.last_request_id = request->request_id();
+      {
+        const MutexLock lock(worker_.mutex_);
+        worker_.last_request_id_ = request->request_id();
+      }
       if (worker_.fail_after_messages == 0) {
         context->AddTrailingMetadata("grpc-retry-pushback-ms", "250");
         return worker_.failure;
@@ -98,7 +138,7 @@ class FakeWorker {
    private:
     grpc::Status HangUntilCancelled(grpc::ServerContext* context) {
       while (!context->IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      worker_.cancelled.Notify();
+      worker_.NoteCancelled();
       return grpc::Status::CANCELLED;
     }
 
@@ -120,7 +160,7 @@ class FakeWorker {
     grpc::Status Abort(grpc::ServerContext* /*context*/, const v1::AbortRequest* request,
                        v1::AbortResponse* response) override {
       for (const std::string& id : request->request_ids()) {
-        if (id == worker_.last_request_id) response->add_aborted_request_ids(id);
+        if (id == worker_.last_request_id()) response->add_aborted_request_ids(id);
       }
       return grpc::Status::OK;
     }
@@ -136,6 +176,9 @@ class FakeWorker {
     FakeWorker& worker_;
   };
 
+  mutable Mutex mutex_;
+  std::string last_request_id_ ABSL_GUARDED_BY(mutex_);
+  v1::GenerateStreamRequest last_request_ ABSL_GUARDED_BY(mutex_);
   Inference inference_;
   Control control_;
   std::unique_ptr<grpc::Server> server_;

@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -15,6 +17,7 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "tests/support/temp_dir.h"
 #include "tests/unit/server/fake_worker.h"
 
 namespace spearfish::server {
@@ -40,6 +43,7 @@ class GatewayServerTest : public ::testing::Test {
     GatewayOptions options;
     options.listen = "127.0.0.1:0";
     options.poll_interval = absl::Milliseconds(20);
+    options.dispatch.retry.patience = patience_;
     for (const FakeWorker* worker : workers) options.workers.push_back(worker->address());
     StartWith(options);
   }
@@ -81,6 +85,7 @@ class GatewayServerTest : public ::testing::Test {
     return reader->Finish();
   }
 
+  absl::Duration patience_ = absl::Milliseconds(100);
   std::unique_ptr<GatewayServer> gateway_;
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::InferenceService::Stub> inference_;
@@ -171,6 +176,7 @@ TEST_F(GatewayServerTest, SaysWorkerLostWithTheTokensDelivered) {
   FakeWorker worker;
   worker.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
   worker.fail_after_messages = 3;
+  worker.unready_when_failing = true;
   Start({&worker});
   AwaitReady(1);
   std::vector<v1::GenerateStreamResponse> messages;
@@ -183,6 +189,213 @@ TEST_F(GatewayServerTest, SaysWorkerLostWithTheTokensDelivered) {
   ASSERT_TRUE(details.details(0).UnpackTo(&info));
   EXPECT_EQ(info.reason(), "WORKER_LOST");
   EXPECT_EQ(info.metadata().at("tokens_delivered"), "2");
+}
+
+// One PromptInfo, each token once, one Finish with the usage of all.
+void ExpectWhole(const std::vector<v1::GenerateStreamResponse>& messages, int num_tokens) {
+  std::vector<uint32_t> expected;
+  for (int i = 0; i < num_tokens; ++i) expected.push_back(static_cast<uint32_t>(10 + i));
+  EXPECT_EQ(Tokens(messages), expected);
+  ASSERT_EQ(messages.size(), expected.size() + 2);
+  EXPECT_TRUE(messages.front().has_prompt_info());
+  EXPECT_EQ(messages.back().finish().usage().completion_tokens(), expected.size());
+}
+
+TEST_F(GatewayServerTest, GoesOnAtAnotherWorkerWhereTheLostOneStopped) {
+  FakeWorker dying;
+  FakeWorker other;
+  dying.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  dying.fail_after_messages = 3;
+  dying.num_tokens = other.num_tokens = 6;
+  other.running = 5;  // so that the dying one is tried first
+  Start({&dying, &other});
+  AwaitReady(2);
+  std::vector<v1::GenerateStreamResponse> messages;
+  ASSERT_TRUE(Stream(messages).ok());
+  ExpectWhole(messages, 6);
+  EXPECT_EQ(other.calls, 1);
+  const v1::GenerateStreamRequest first = dying.last_request();
+  const v1::GenerateStreamRequest resumed = other.last_request();
+  EXPECT_EQ(resumed.request_id(), first.request_id());
+  ASSERT_TRUE(first.sampling().has_seed());
+  EXPECT_EQ(resumed.sampling().seed(), first.sampling().seed());
+  ASSERT_EQ(resumed.resume().sequences_size(), 1);
+  EXPECT_THAT(resumed.resume().sequences(0).generated_ids(), ElementsAre(10, 11));
+}
+
+TEST_F(GatewayServerTest, GoesOnHoweverOftenWorkersAreLost) {
+  patience_ = absl::FromChrono(kPatience);
+  FakeWorker worker;
+  worker.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  worker.fail_after_messages = 2;  // one token a life
+  worker.num_tokens = 12;
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ExpectWhole(messages, 12);
+  // The last life had the Finish alone to send, which is one message after its PromptInfo.
+  EXPECT_EQ(worker.calls, 13);
+}
+
+TEST_F(GatewayServerTest, GivesUpARequestThatEndsEveryWorker) {
+  patience_ = absl::FromChrono(kPatience);
+  FakeWorker worker;
+  worker.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  worker.fail_after_messages = 1;  // before any token
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  EXPECT_EQ(Stream(messages).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_GT(worker.calls, 1);
+  EXPECT_LT(worker.calls, 20);
+}
+
+TEST_F(GatewayServerTest, LosesNothingWhenTheWorkerDiesAfterTheLastMessage) {
+  FakeWorker worker;
+  worker.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  worker.fail_after_messages = 5;
+  worker.fail_at_end = true;
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  EXPECT_TRUE(Stream(messages).ok());
+  ExpectWhole(messages, 3);
+  EXPECT_EQ(worker.calls, 1);
+}
+
+TEST_F(GatewayServerTest, WaitsAMomentForAWorkerToComeBack) {
+  patience_ = absl::FromChrono(kPatience);
+  FakeWorker worker;
+  worker.ready = false;
+  Start({&worker});
+  std::thread recovery([&worker] {
+    std::this_thread::yield();
+    worker.ready = true;
+  });
+  std::vector<v1::GenerateStreamResponse> messages;
+  EXPECT_TRUE(Stream(messages).ok());
+  recovery.join();
+}
+
+// One request runs and does not end, one waits: what comes now is refused.
+class GatewayAdmissionTest : public GatewayServerTest {
+ protected:
+  struct Waiting {
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<v1::GenerateStreamResponse>> reader;
+  };
+
+  void Fill() {
+    worker_.hang = true;
+    GatewayOptions options;
+    options.listen = "127.0.0.1:0";
+    options.workers = {worker_.address()};
+    options.poll_interval = absl::Milliseconds(20);
+    options.max_in_flight = 1;
+    options.admission.max_waiting = 1;
+    StartWith(options);
+    AwaitReady(1);
+    Open(running_);
+    v1::GenerateStreamResponse message;
+    ASSERT_TRUE(running_.reader->Read(&message));
+    Open(waiting_);
+    // It is in the queue when one of lower priority is refused.
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!TryAnother() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  }
+
+  void Open(Waiting& stream) {
+    v1::GenerateStreamRequest request;
+    request.mutable_token_ids()->add_ids(1);
+    request.set_priority(5);
+    stream.context.set_deadline(std::chrono::system_clock::now() + 3 * kPatience);
+    stream.reader = inference_->GenerateStream(&stream.context, request);
+  }
+
+  // Whether it was refused; withdraws it otherwise.
+  bool TryAnother() {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+    v1::GenerateRequest request;
+    request.mutable_token_ids()->add_ids(1);
+    v1::GenerateResponse response;
+    refusal_ = inference_->Generate(&context, request, &response);
+    if (refusal_.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return false;
+    const auto& trailers = context.GetServerTrailingMetadata();
+    has_pushback_ = trailers.find("grpc-retry-pushback-ms") != trailers.end();
+    return true;
+  }
+
+  static grpc::StatusCode End(Waiting& stream) {
+    v1::GenerateStreamResponse message;
+    while (stream.reader->Read(&message)) {
+    }
+    return stream.reader->Finish().error_code();
+  }
+
+  FakeWorker worker_;
+  Waiting running_;
+  Waiting waiting_;
+  grpc::Status refusal_;
+  bool has_pushback_ = false;
+};
+
+TEST_F(GatewayAdmissionTest, RefusesWithATimeToComeBackAndStartsWhatWaits) {
+  Fill();
+  ASSERT_EQ(refusal_.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(has_pushback_);
+  google::rpc::Status details;
+  ASSERT_TRUE(details.ParseFromString(refusal_.error_details()));
+  google::rpc::RetryInfo info;
+  ASSERT_EQ(details.details_size(), 1);
+  EXPECT_TRUE(details.details(0).UnpackTo(&info));
+  EXPECT_EQ(worker_.calls, 1);
+  running_.context.TryCancel();
+  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
+  v1::GenerateStreamResponse message;
+  EXPECT_TRUE(waiting_.reader->Read(&message)) << "starts when the first has ended";
+  waiting_.context.TryCancel();
+  EXPECT_EQ(End(waiting_), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(GatewayAdmissionTest, ForgetsAWaitingRequestThatIsCancelled) {
+  Fill();
+  waiting_.context.TryCancel();
+  EXPECT_EQ(End(waiting_), grpc::StatusCode::CANCELLED);
+  EXPECT_EQ(worker_.calls, 1) << "the worker never heard of it";
+  running_.context.TryCancel();
+  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(GatewayServerTest, FollowsTheWorkersFile) {
+  FakeWorker first;
+  FakeWorker second;
+  const tests::TempDir folder;
+  const std::string path = folder.File("workers");
+  const auto write = [&path](const std::string& text) {
+    std::ofstream(path + ".new") << text;
+    std::filesystem::rename(path + ".new", path);
+  };
+  write("# workers\n" + first.address() + "\n");
+  GatewayOptions options;
+  options.listen = "127.0.0.1:0";
+  options.poll_interval = absl::Milliseconds(20);
+  options.discovery_interval = absl::Milliseconds(20);
+  options.workers_file = path;
+  StartWith(options);
+  AwaitReady(1);
+  write(first.address() + "\n" + second.address() + " # new\n");
+  AwaitReady(2);
+  write(second.address() + "\n");
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  ASSERT_TRUE(Stream(messages).ok());
+  EXPECT_EQ(messages[0].prompt_info().routed_worker(), second.address());
+  write("");  // refused: the workers stay
+  messages.clear();
+  EXPECT_TRUE(Stream(messages).ok());
 }
 
 TEST_F(GatewayServerTest, PassesACancelOnToTheWorker) {
@@ -228,7 +441,7 @@ TEST_F(GatewayServerTest, UnaryKeepsTheClientsIdAndThePushback) {
     grpc::ClientContext context;
     ASSERT_TRUE(inference_->Generate(&context, request, &response).ok());
   }
-  EXPECT_EQ(worker.last_request_id, "mine");
+  EXPECT_EQ(worker.last_request_id(), "mine");
   EXPECT_EQ(response.prompt_info().routed_worker(), worker.address());
   worker.failure = grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "queue full");
   worker.fail_after_messages = 0;
@@ -244,7 +457,7 @@ TEST_F(GatewayServerTest, UnaryKeepsTheClientsIdAndThePushback) {
 TEST_F(GatewayServerTest, AsksEveryWorkerToAbortAndForCacheStats) {
   FakeWorker first;
   FakeWorker second;
-  second.last_request_id = "b";
+  second.set_last_request_id("b");
   Start({&first, &second});
   AwaitReady(2);
   v1::AbortRequest request;
@@ -308,6 +521,8 @@ TEST(GatewayOptionsTest, NamesTheFlag) {
   EXPECT_THAT(GatewayOptions().Validate().message(), HasSubstr("--workers"));
   EXPECT_THAT(GatewayServer::Create({.workers = {"a", "a"}}).status().message(),
               HasSubstr("repeated worker address: 'a'"));
+  EXPECT_THAT(GatewayServer::Create({.workers_file = "/nonexistent"}).status().message(),
+              HasSubstr("can't read the workers file: /nonexistent"));
 }
 
 }  // namespace

@@ -1,0 +1,296 @@
+"""Workers and gateways that die, hang or are restarted while clients are served.
+
+usage: faults_test.py BIN_FOLDER SOURCE_FOLDER
+The protoc output and this folder are on PYTHONPATH. SPEARFISH_STRESS=1 makes 1,000 kills and 10,000
+cancels of what are otherwise a few.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import sys
+import threading
+import time
+import unittest
+
+import grpc
+from client import Client, Result, stream_request, unary_request
+from fleet import Fleet, eventually
+from spearfish.v1 import inference_pb2
+
+BIN, SOURCE = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
+MODEL = SOURCE / "tests/data/qwen3-moe-3m"
+STRESS = bool(os.environ.get("SPEARFISH_STRESS"))
+SANITIZED = os.environ.get("SPEARFISH_SANITIZE", "") not in ("", "OFF")
+NUM_KILLS = 1000 if STRESS else 20
+NUM_CANCELS = 10000 if STRESS else 300
+PROMPT = [17, 4, 250, 90, 33, 8, 121, 60]
+
+
+def requests():
+    """What differs in how a stream goes on: greedy, draws, penalties, text, stops, several."""
+    length = 120
+    text = stream_request("In the beginning", length, temperature=0.9, seed=11, ignore_eos=True)
+    stops = stream_request("Once upon a time", length, temperature=1.0, seed=4, ignore_eos=True,
+                           stop_strings=["zqx", "the the the the the"])
+    several = stream_request(PROMPT, 60, temperature=1.0, seed=5, num_sequences=3,
+                             ignore_eos=True)
+    penalties = stream_request(PROMPT, length, temperature=1.0, seed=6, presence_penalty=1.0,
+                               frequency_penalty=0.5, repetition_penalty=1.2, ignore_eos=True)
+    penalties.stopping.min_tokens = 50
+    return [stream_request(PROMPT, length, temperature=0, ignore_eos=True, logprobs=2), text, stops,
+            several, penalties]
+
+
+def whole(messages):
+    """Everything of a stream that must not depend on who served it, by sequence."""
+    tokens, texts, logprobs, ends, prompts = {}, {}, {}, {}, 0
+    for message in messages:
+        kind = message.WhichOneof("event")
+        if kind == "prompt_info":
+            prompts += 1
+        elif kind == "delta":
+            index = message.delta.index
+            tokens.setdefault(index, []).extend(message.delta.token_ids)
+            texts[index] = texts.get(index, "") + message.delta.text
+            logprobs.setdefault(index, []).extend(
+                p.chosen.logprob for p in message.delta.logprobs)
+        else:
+            end = message.finish
+            assert end.index not in ends, "two Finish of one sequence"
+            ends[end.index] = (end.finish_reason, end.WhichOneof("matched"),
+                               end.usage.prompt_tokens, end.usage.completion_tokens)
+    return prompts, tokens, texts, logprobs, ends
+
+
+class Streams:
+    """Threads that ask for the same requests again and again and compare with the reference."""
+
+    def __init__(self, endpoint, reference, num_threads):
+        self.reference = reference
+        self.client = Client(endpoint)
+        self.stopping = threading.Event()
+        self.finished, self.problems = 0, []
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run, args=(i,)) for i in range(num_threads)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, number):
+        while not self.stopping.is_set() and not self.problems:
+            request, expected = self.reference[number % len(self.reference)]
+            number += 1
+            try:
+                got = whole(self.client.stream(request, timeout=600))
+                problem = None if got == expected else f"differs: {got} from {expected}"
+            except grpc.RpcError as error:
+                problem = f"{error.code()}: {error.details()}"
+            with self.lock:
+                self.finished += 1
+                if problem:
+                    self.problems.append(problem)
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        self.client.close()
+
+
+class FaultsTest(unittest.TestCase):
+    def start(self, num_workers, *gateway_flags):
+        fleet = Fleet(BIN, MODEL, num_workers, ["--scale=absmax"], gateway_flags)
+        self.addCleanup(fleet.cleanup)
+        self.client = Client(fleet.endpoint)
+        self.addCleanup(self.client.close)
+        return fleet
+
+    def loads(self):
+        return self.client.control("GetLoads").workers
+
+    def num_ready(self):
+        return sum(load.ready for load in self.loads())
+
+    def reference(self, fleet):
+        worker = Client(fleet.addresses[0])
+        try:
+            return [(request, whole(worker.stream(request))) for request in requests()]
+        finally:
+            worker.close()
+
+    def test_streams_go_on_when_workers_are_killed(self):
+        fleet = self.start(3, "--retry-patience-ms=60000")
+        streams = Streams(fleet.endpoint, self.reference(fleet), 4)
+        rng = random.Random(1)
+        kills = 0
+        try:
+            while kills < NUM_KILLS and not streams.problems:
+                eventually(lambda: self.num_ready() >= 2, "two workers ready")
+                busy = [i for i, load in enumerate(self.loads()) if load.ready and load.in_flight]
+                if not busy:
+                    time.sleep(0.005)
+                    continue
+                victim = rng.choice(busy)
+                fleet.kill_worker(victim)
+                kills += 1
+                fleet.start_worker(victim)
+                time.sleep(rng.uniform(0, 0.2))
+        finally:
+            streams.stop()
+        self.assertEqual(streams.problems, [])
+        self.assertGreater(streams.finished, 0)
+        print(f"{kills} kills of busy workers, {streams.finished} streams whole")
+
+    def test_no_worker_left_is_told_at_once(self):
+        fleet = self.start(2)
+        call = self.client.stream(stream_request(PROMPT, None, ignore_eos=True))
+        next(call)
+        for number in range(2):
+            fleet.kill_worker(number)
+        with self.assertRaises(grpc.RpcError) as lost:
+            for _ in call:
+                pass
+        self.assertEqual(lost.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertIn("worker lost after", lost.exception.details())
+        begin = time.monotonic()
+        with self.assertRaises(grpc.RpcError) as refused:
+            list(self.client.stream(stream_request(PROMPT, 4)))
+        print(f"refused after {time.monotonic() - begin:.2f} s")
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.UNAVAILABLE)
+
+    def test_a_stopped_worker_is_replaced(self):
+        fleet = self.start(2, "--worker-timeout-s=2", "--retry-patience-ms=60000")
+        reference = self.reference(fleet)
+        streams = Streams(fleet.endpoint, reference, 4)
+        try:
+            eventually(lambda: all(load.in_flight for load in self.loads()), "both are busy")
+            fleet.workers[1].send_signal(signal.SIGSTOP)
+            begin, finished = time.monotonic(), streams.finished
+            eventually(lambda: streams.finished > finished + 8, "streams finish at the other")
+            print(f"8 streams after the stop in {time.monotonic() - begin:.1f} s")
+            eventually(lambda: not self.loads()[1].in_flight, "its streams went on elsewhere")
+            print(f"none at the stopped one after {time.monotonic() - begin:.1f} s")
+            fleet.workers[1].send_signal(signal.SIGCONT)
+            eventually(lambda: self.num_ready() == 2, "it is back")
+        finally:
+            fleet.workers[1].send_signal(signal.SIGCONT)
+            streams.stop()
+        self.assertEqual(streams.problems, [])
+
+    def test_cancels_leave_nothing_behind(self):
+        fleet = self.start(2)
+        rng = random.Random(2)
+        for first in range(0, NUM_CANCELS, 50):
+            calls = [self.client.stream(stream_request(PROMPT, None, ignore_eos=True))
+                     for _ in range(min(50, NUM_CANCELS - first))]
+            for call in calls:
+                if rng.random() < 0.5:
+                    next(call)
+                call.cancel()
+        for address in fleet.addresses:
+            worker = Client(address)
+            self.addCleanup(worker.close)
+
+            def idle(worker=worker):
+                load = worker.control("GetLoads").workers[0]
+                return not (load.running_sequences or load.waiting_sequences
+                            or load.kv_blocks_used)
+            eventually(idle, "no sequence is left")
+        eventually(lambda: not any(load.in_flight for load in self.loads()), "no lease is left")
+
+    def test_overload_is_refused_and_costs_the_admitted_little(self):
+        fleet = self.start(1, "--max-queue=32", "--max-in-flight=16")
+        request = unary_request(PROMPT, 16, temperature=0, ignore_eos=True)
+        call = self.client.channel.unary_unary(
+            "/spearfish.v1.InferenceService/Generate",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=inference_pb2.GenerateResponse.FromString)
+
+        def run(rate, seconds):
+            """At most 16 at once without a rate, open loop with one: (finished/s, refusals)."""
+            slots, futures = threading.Semaphore(16), []
+            begin = time.monotonic()
+            while time.monotonic() < begin + seconds:
+                if rate:
+                    time.sleep(max(0, begin + len(futures) / rate - time.monotonic()))
+                else:
+                    slots.acquire()
+                sent, ended = time.monotonic(), []
+                future = call.future(request, timeout=60)
+                future.add_done_callback(lambda _, e=ended: (e.append(time.monotonic()),
+                                                             slots.release()))
+                futures.append((future, sent, ended))
+            finished, refusals = 0, []
+            for future, sent, ended in futures:
+                error = future.exception()
+                eventually(lambda e=ended: e, "its callback has run")
+                if error is None:
+                    finished += 1
+                else:
+                    self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+                    self.assertIn("grpc-retry-pushback-ms", dict(error.trailing_metadata()))
+                    refusals.append(ended[0] - sent)
+            return finished / (time.monotonic() - begin), sorted(refusals)
+
+        seconds = 20 if STRESS else 3
+        unloaded, _ = run(None, seconds)
+        before = fleet.resident_bytes(fleet.gateway)
+        loaded, refusals = run(10 * unloaded, seconds)
+        grown = fleet.resident_bytes(fleet.gateway) - before
+        self.assertTrue(refusals)
+        if not SANITIZED:  # a sanitizer keeps what is freed
+            self.assertLess(grown, 128 << 20)
+        print(f"{unloaded:.0f} requests/s unloaded, {loaded:.0f} at 10 times that; "
+              f"{len(refusals)} refused, p50 {1000 * refusals[len(refusals) // 2]:.1f} ms, "
+              f"p99 {1000 * refusals[len(refusals) * 99 // 100]:.1f} ms; "
+              f"gateway grew by {grown >> 20} MiB")
+
+    def test_a_stopping_gateway_admits_until_it_has_settled(self):
+        fleet = self.start(1, "--drain-settle-s=4")
+        fleet.gateway.send_signal(signal.SIGTERM)
+        health = self.client.channel.unary_unary("/grpc.health.v1.Health/Check")
+        name = b"spearfish.v1.InferenceService"
+        check = b"\n" + bytes([len(name)]) + name
+        eventually(lambda: health(check, timeout=10) == b"\x08\x02", "not serving", 4)
+        answer = Result(self.client.stream(stream_request(PROMPT, 4, ignore_eos=True)))
+        self.assertEqual(len(answer.tokens), 4)
+        self.assertEqual(fleet.gateway.wait(timeout=60), 0)
+        fleet.gateway.stdout.close()
+
+    def test_gateway_restart_loses_only_what_is_in_flight(self):
+        fleet = self.start(1)
+        reference = self.reference(fleet)[:1]
+        running = self.client.stream(reference[0][0])
+        first = next(running)
+        stopper = threading.Thread(target=fleet.stop_gateway)
+        stopper.start()  # lets the running stream end
+        self.assertEqual(whole([first, *running]), reference[0][1])
+        stopper.join()
+        self.client.close()
+        fleet.start_gateway()
+        self.client = Client(fleet.endpoint)
+        self.assertEqual(whole(self.client.stream(reference[0][0])), reference[0][1])
+
+    def test_a_client_resumes_what_its_gateway_lost(self):
+        fleet = self.start(1)
+        request, expected = self.reference(fleet)[0]
+        got = []
+        call = self.client.stream(request)
+        for message in call:
+            got.append(message)
+            if len(got) == 12:
+                break
+        fleet.gateway.kill()
+        fleet.gateway.wait()
+        fleet.gateway.stdout.close()
+        self.client.close()
+        fleet.start_gateway()
+        self.client = Client(fleet.endpoint)
+        request.resume.sequences.add(generated_ids=Result(got).tokens)
+        rest = [m for m in self.client.stream(request) if m.WhichOneof("event") != "prompt_info"]
+        self.assertEqual(whole(got + rest), expected)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
