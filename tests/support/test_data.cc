@@ -1,5 +1,6 @@
 #include "tests/support/test_data.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <ios>
@@ -12,11 +13,23 @@
 
 namespace spearfish::tests {
 
-std::string BundledCheckpoint() { return SPEARFISH_SOURCE_DIR "/tests/data/qwen3-moe-3m"; }
-std::string BundledGolden() { return SPEARFISH_SOURCE_DIR "/tests/data/golden/qwen3-moe-3m.json"; }
+namespace {
+
+// Where the sources lie: elsewhere when the binaries have travelled to another machine.
+std::string SourceFolder() {
+  const char* folder = std::getenv("SPEARFISH_SOURCE_DIR");
+  return folder == nullptr ? SPEARFISH_SOURCE_DIR : folder;
+}
+
+}  // namespace
+
+std::string BundledCheckpoint() { return SourceFolder() + "/tests/data/qwen3-moe-3m"; }
+std::string BundledGolden() { return SourceFolder() + "/tests/data/golden/qwen3-moe-3m.json"; }
 
 std::optional<std::string> SharedPath(const std::string& relative) {
-  std::string path = SPEARFISH_SOURCE_DIR "/../shared/" + relative;
+  const char* shared = std::getenv("SPEARFISH_SHARED_DIR");
+  const std::string path =
+      (shared == nullptr ? SourceFolder() + "/../shared" : std::string(shared)) + "/" + relative;
   if (!std::filesystem::exists(path)) return std::nullopt;
   return path;
 }
