@@ -14,9 +14,10 @@ namespace {
 
 // One mapping of smaps.
 struct Area {
-  std::string name;
+  std::string head;  // ADDRESSES PERMISSIONS OFFSET DEVICE INODE PATH
   uint64_t bytes = 0;
   uint64_t pss_bytes = 0;
+  uint64_t anonymous_bytes = 0;
   bool no_reserve = false;
 };
 
@@ -32,14 +33,21 @@ bool IsAreaHead(const std::string& line) {
   return line.find('-') < colon && colon != line.find(": ");
 }
 
+// Of a file, mapped privately: a library, say. Its clean pages are the page cache's, and this
+// process's share of them changes with whoever else maps the file.
+bool IsPrivateFile(const Area& area) {
+  const std::vector<std::string> words = absl::StrSplit(area.head, ' ', absl::SkipEmpty());
+  return words.size() >= 6 && absl::EndsWith(words[1], "p") && absl::StartsWith(words[5], "/");
+}
+
 void Add(const Area& area, const std::string& segment_name, uint64_t device_budget_bytes,
          ProcessMemory& memory) {
-  if (absl::StrContains(area.name, segment_name)) {
+  if (absl::StrContains(area.head, segment_name)) {
     memory.segment_pss_bytes += area.pss_bytes;
   } else if (area.no_reserve && area.bytes == device_budget_bytes) {
     memory.device_bytes += area.pss_bytes;
   } else {
-    memory.host_bytes += area.pss_bytes;
+    memory.host_bytes += IsPrivateFile(area) ? area.anonymous_bytes : area.pss_bytes;
   }
 }
 
@@ -64,11 +72,13 @@ ProcessMemory ReadProcessMemory(pid_t pid, const std::string& segment_name,
   for (std::string line; std::getline(smaps, line);) {
     if (IsAreaHead(line)) {
       Add(area, segment_name, device_budget_bytes, memory);
-      area = {.name = line};
+      area = {.head = line};
     } else if (absl::StartsWith(line, "Size:")) {
       area.bytes = Kibibytes(line);
     } else if (absl::StartsWith(line, "Pss:")) {
       area.pss_bytes = Kibibytes(line);
+    } else if (absl::StartsWith(line, "Anonymous:")) {
+      area.anonymous_bytes = Kibibytes(line);
     } else if (absl::StartsWith(line, "VmFlags:")) {
       area.no_reserve = absl::StrContains(line, " nr");
     }

@@ -12,7 +12,7 @@ namespace spearfish::tests {
 struct ProcessMemory {
   uint64_t segment_pss_bytes = 0;  // its share of the expert cache
   uint64_t device_bytes = 0;       // the CPU device's "VRAM"; 0 with a real one
-  uint64_t host_bytes = 0;         // everything else
+  uint64_t host_bytes = 0;         // everything else but clean pages of files, as libraries are
   uint64_t locked_bytes = 0;       // VmLck and VmPin
 };
 

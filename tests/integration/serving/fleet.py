@@ -21,9 +21,15 @@ def eventually(condition, what, patience_s=PATIENCE_S):
 
 
 class Fleet:
-    """CPU workers of one model on unix sockets, and a gateway before them on a free port."""
+    """CPU workers of one model on unix sockets, and a gateway before them on a free port.
 
-    def __init__(self, bin_folder, model, num_workers, worker_flags=(), gateway_flags=()):
+    With `hosts` (hosts.py) each worker is on a host of its own and listens on TCP there; the
+    gateway is on another, and clients reach it through a unix socket.
+    """
+
+    def __init__(self, bin_folder, model, num_workers, worker_flags=(), gateway_flags=(),
+                 hosts=None):
+        self.hosts = hosts
         self.bin, self.model = pathlib.Path(bin_folder), model
         self.folder = tempfile.TemporaryDirectory(prefix="spearfish-fleet-")
         self.path = pathlib.Path(self.folder.name)
@@ -33,6 +39,8 @@ class Fleet:
         self.addresses = [f"unix:{self.path}/worker-{i}.sock" for i in range(num_workers)]
         self.workers = [None] * num_workers
         self.gateway, self.endpoint = None, "127.0.0.1:0"
+        if hosts:
+            self.addresses, self.endpoint = hosts.addresses, f"unix:{self.path}/gateway.sock"
         try:
             for number in range(num_workers):
                 self.start_worker(number)
@@ -43,8 +51,9 @@ class Fleet:
             self.cleanup()
             raise
 
-    def _start(self, name, *flags):
-        return subprocess.Popen([str(self.bin / name), *flags], stdout=subprocess.PIPE,
+    def _start(self, host, name, *flags):
+        command = self.hosts.command(host) if self.hosts else []
+        return subprocess.Popen([*command, str(self.bin / name), *flags], stdout=subprocess.PIPE,
                                 stderr=self.log, text=True)
 
     def _await_line(self, process, begin):
@@ -61,7 +70,7 @@ class Fleet:
     def start_worker(self, number):
         """Does not wait: the gateway sees when it is ready."""
         self.workers[number] = self._start(
-            "spearfish-worker", f"--model={self.model}", "--device=cpu", "--threads=1",
+            number, "spearfish-worker", f"--model={self.model}", "--device=cpu", "--threads=1",
             f"--listen={self.addresses[number]}", f"--shm-dir={self.path}/shm",
             *self.worker_flags)
 
@@ -71,7 +80,7 @@ class Fleet:
 
     def start_gateway(self):
         count = len(self.addresses)
-        self.gateway = self._start("spearfish-gateway", f"--listen={self.endpoint}",
+        self.gateway = self._start("gateway", "spearfish-gateway", f"--listen={self.endpoint}",
                                    "--workers=" + ",".join(self.addresses),
                                    "--poll-interval-ms=50", *self.gateway_flags)
         self.endpoint = self._await_line(
