@@ -80,9 +80,13 @@ class Hosts:
         subprocess.run([*self.command(host), "nft", "-f", "-"], input=rules, text=True, check=True)
 
     def lose_packets(self, host, percent):
-        """On its cable, in both directions; 100 is a partition."""
+        """On its cable, in both directions, less than 100."""
         self.heal(host)
         self._nft(host, _rules(f"numgen random mod 100 < {percent} counter drop"))
+
+    def cut_off(self, host):
+        self.heal(host)
+        self._nft(host, _rules("counter drop"))
 
     def num_lost(self, host):
         out = subprocess.run([*self.command(host), "nft", "list", "table", "inet", "fault"],
@@ -91,8 +95,7 @@ class Hosts:
         return sum(int(words[i + 1]) for i, word in enumerate(words) if word == "packets")
 
     def heal(self, host):
-        # Declared, it is there to be deleted.
-        self._nft(host, "table inet fault {}\ndelete table inet fault")
+        self._nft(host, "add table inet fault\ndelete table inet fault")
 
     def cleanup(self):
         for name in self.names:

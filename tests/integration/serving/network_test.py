@@ -21,11 +21,11 @@ SKIPPED = 77
 
 
 class NetworkTest(unittest.TestCase):
-    def start(self, num_workers, *gateway_flags):
+    def start(self, num_workers, *gateway_flags, patience_ms=60000):
         self.hosts = hosts.Hosts(num_workers)
         self.addCleanup(self.hosts.cleanup)
         fleet = Fleet(BIN, MODEL, num_workers, ["--scale=absmax"],
-                      ["--retry-patience-ms=60000", *gateway_flags], self.hosts)
+                      [f"--retry-patience-ms={patience_ms}", *gateway_flags], self.hosts)
         self.addCleanup(fleet.cleanup)
         self.client = Client(fleet.endpoint)
         self.addCleanup(self.client.close)
@@ -63,7 +63,7 @@ class NetworkTest(unittest.TestCase):
     def test_streams_leave_a_host_that_is_cut_off_and_return_to_it(self):
         fleet = self.start(2, "--worker-timeout-s=2")
         streams = self.streams(fleet)
-        self.hosts.lose_packets(1, 100)
+        self.hosts.cut_off(1)
         begin, finished = time.monotonic(), streams.finished
         eventually(lambda: not self.loads()[1].in_flight, "its streams went on elsewhere")
         print(f"nothing runs at the host that is cut off after {time.monotonic() - begin:.1f} s")
@@ -73,8 +73,8 @@ class NetworkTest(unittest.TestCase):
         self.finish(streams)
 
     def test_when_all_are_cut_off_requests_are_refused(self):
-        fleet = self.start(1, "--worker-timeout-s=1", "--retry-patience-ms=500")
-        self.hosts.lose_packets(0, 100)
+        fleet = self.start(1, "--worker-timeout-s=1", patience_ms=500)
+        self.hosts.cut_off(0)
         eventually(lambda: not self.loads()[0].ready, "the gateway has seen it")
         with self.assertRaises(grpc.RpcError) as refused:
             list(self.client.stream(stream_request([17, 4], 4)))
