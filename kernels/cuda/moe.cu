@@ -5,7 +5,9 @@
 #include <cstdio>
 
 #include "kernels/cuda/barrier.cuh"
+#include "kernels/cuda/copy_ring.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/moe_arithmetic.cuh"
 #include "kernels/cuda/moe_groups.cuh"
 #include "kernels/cuda/moe_plan.h"
 #include "kernels/cuda/moe_tiles.cuh"
@@ -47,18 +49,6 @@ struct Tiles {
   static constexpr uint32_t kStrips = kAStage / 4;                            // of w2: 16 or 8
   static constexpr uint32_t kWarpsAStrip = kMoeConsumerWarps / kStrips;
   static constexpr uint32_t kBlocksAWarp = 4 / kWarpsAStrip;  // of 16 outputs
-};
-
-// A position in the ring; producer and consumers each walk with one of their own.
-struct RingPosition {
-  uint32_t stage = 0;
-  uint32_t parity = 0;
-  __device__ __forceinline__ void Next(uint32_t num_stages) {
-    if (++stage == num_stages) {
-      stage = 0;
-      parity ^= 1;
-    }
-  }
 };
 
 // The parts of shared memory.
@@ -121,26 +111,6 @@ class Producer {
     if (lane_ == 0) AnnounceCopies(Barrier(), bytes);
     __syncwarp();
   }
-  struct Part {
-    char* to;
-    const char* from;
-    uint32_t bytes;
-  };
-  // Copies part(0) .. part(count - 1), at most 32, side by side: a loop in one warp would take
-  // longer than the memory.
-  template <typename PartOf>
-  __device__ void Issue(uint32_t count, const PartOf& part_of) {
-#if SF_HAS_BULK_COPIES
-    if (lane_ >= count) return;
-    const Part part = part_of(lane_);
-    IssueCopy(part.to, part.from, part.bytes, Barrier());
-#else
-    for (uint32_t i = 0; i < count; ++i) {
-      const Part part = part_of(i);
-      IssueCopy(part.to, part.from, part.bytes, Barrier());
-    }
-#endif
-  }
   __device__ void Commit() {
     CommitCopies(Barrier());
     at_.Next(work_.plan.num_stages);
@@ -163,7 +133,7 @@ class Producer {
       Announce(2 * bytes + 2 * num_groups * 128);
       const uint64_t skipped = tiles_at + uint64_t{first} * T::kBytes;
       const char* scales = slice + scales_at + first_group * 128;
-      Issue(4, [&](uint32_t i) -> Part {
+      IssueParts(4, Barrier(), [&](uint32_t i) -> CopyPart {
         const bool is_up = i % 2 == 1;
         if (i < 2) {
           return {stage + (is_up ? kMoeStageTileBytes / 2 : 0),
@@ -189,11 +159,11 @@ class Producer {
       char* stage = Acquire();
       Announce(count * (4 * T::kBytes + 128));
       // Where a slice has two units, a strip's tiles of this one are every other 2 (4) KiB.
-      Issue(count, [&](uint32_t i) -> Part {
+      IssueParts(count, Barrier(), [&](uint32_t i) -> CopyPart {
         return {stage + i * 4 * T::kBytes, tiles + (first + i) * strip_bytes, 4 * T::kBytes};
       });
       const bool is_run = group_count == 1;
-      Issue(is_run ? 1 : count, [&](uint32_t i) -> Part {
+      IssueParts(is_run ? 1 : count, Barrier(), [&](uint32_t i) -> CopyPart {
         return {stage + kMoeStageTileBytes + i * 128, scales + (first + i) * group_count * 128,
                 is_run ? count * 128 : 128};
       });
@@ -212,14 +182,6 @@ class Producer {
 __device__ __forceinline__ uint32_t Word(const bf16* at) {
   return *reinterpret_cast<const uint32_t*>(at);
 }
-
-// The scales of outputs g, g + 8, g + 16, ... of a group: eight bfloat16 side by side.
-struct LaneScales {
-  float values[8];
-  __device__ __forceinline__ LaneScales(const char* group, uint32_t g) {
-    Load8(reinterpret_cast<const bf16*>(group) + g * 8, values);
-  }
-};
 
 template <typename A, uint32_t kBits, uint32_t kTokenTiles>
 class Consumer {
@@ -329,8 +291,8 @@ class Consumer {
         for (uint32_t j = 0; j < 4; ++j) {
 #pragma unroll
           for (uint32_t c = 0; c < 4; ++c) {
-            const float value = fmaf(-TileWords<kBits>::kBias, inputs_sum[c], fresh[j][c]);
-            sums[j][c] = fmaf(value, scales.values[2 * j + c / 2], sums[j][c]);
+            sums[j][c] = AddScaled(sums[j][c], fresh[j][c], inputs_sum[c], TileWords<kBits>::kBias,
+                                   scales.values[2 * j + c / 2]);
           }
         }
       }
@@ -375,12 +337,9 @@ class Consumer {
     for (uint32_t i = threadIdx.x; i < count; i += kConsumers) {
       const uint32_t token = i / kMoeUnitChannels;
       const uint32_t channel = i % kMoeUnitChannels;
-      const float gate = Projection(0, token, channel);
-      const float value = gate / (1.0f + __expf(-gate)) * Projection(1, token, channel);
-      const bf16 high = __float2bfloat16_rn(value);
-      shared_.inner[2 * token * kInnerStride + channel] = high;
-      shared_.inner[(2 * token + 1) * kInnerStride + channel] =
-          __float2bfloat16_rn(value - __bfloat162float(high));
+      const SplitActivation inner(Projection(0, token, channel), Projection(1, token, channel));
+      shared_.inner[2 * token * kInnerStride + channel] = inner.high;
+      shared_.inner[(2 * token + 1) * kInnerStride + channel] = inner.low;
     }
   }
 
@@ -410,7 +369,7 @@ class Consumer {
     float bias[kTokenTiles];  // of the lane's token: both of its columns
 #pragma unroll
     for (uint32_t n = 0; n < kTokenTiles; ++n) {
-      bias[n] = -TileWords<kBits>::kBias * (inputs_sum[n][0] + inputs_sum[n][1]);
+      bias[n] = PairBias(inputs_sum[n][0], inputs_sum[n][1], TileWords<kBits>::kBias);
     }
     float* outputs[kTokenTiles];  // null: no such token
 #pragma unroll
@@ -456,7 +415,7 @@ class Consumer {
             unit >= kMoePartUnits, work_.units_an_item == 1};
   }
   __device__ __forceinline__ void AddOutput(float* to, float value, Adding adding) const {
-    if (adding.to_part) value += *to;
+    if (adding.to_part) value = __fadd_rn(value, *to);
     if (!adding.ends_part) {
       *to = value;
       return;
@@ -499,8 +458,8 @@ class Consumer {
           const uint32_t block = kFirst + j;
           float* to = first_output + 16 * block + 8 * half;
           // The two parts of a token are neighbours among the columns.
-          const float value = (sums[j][n][2 * half] + sums[j][n][2 * half + 1] + bias[n]) *
-                              scales.values[2 * block + half];
+          const float value = PairOutput(sums[j][n][2 * half], sums[j][n][2 * half + 1], bias[n],
+                                         scales.values[2 * block + half]);
           if (adding.is_plain) {
             *to = value;
           } else {
