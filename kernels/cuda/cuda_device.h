@@ -36,6 +36,8 @@ class CudaDevice : public Device {
   absl::StatusOr<std::unique_ptr<Event>> CreateEvent() override;
 
   int ordinal() const { return ordinal_; }
+  // The whole budget.
+  std::span<const std::byte> memory() const { return arena_->memory(); }
 
  private:
   CudaDevice(int ordinal, DeviceInfo info, std::unique_ptr<DeviceArena> arena);

@@ -57,7 +57,8 @@ absl::StatusOr<std::unique_ptr<Kernels>> CudaKernels::Create(Device& device,
         "activations not supported: ", DTypeName(options.activations), "; choose BF16 or F32"));
   }
   SF_CUDA(cudaSetDevice(cuda_device->ordinal()));
-  return absl::WrapUnique(new CudaKernels(options));
+  const std::span<const std::byte> memory = cuda_device->memory();
+  return absl::WrapUnique(new CudaKernels(options, memory));
 }
 
 uint64_t CudaKernels::MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows,
@@ -182,6 +183,8 @@ void CudaKernels::Moe(const MoeArgs& args, Stream& stream) {
              .expert_ids = args.expert_ids,
              .expert_weights = args.expert_weights,
              .address_table = args.address_table,
+             .slots_begin = slots_begin_,
+             .slots_end = slots_end_,
              .layout = args.layout,
              .num_experts = args.num_experts,
              .k = args.k,

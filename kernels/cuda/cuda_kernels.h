@@ -2,8 +2,10 @@
 #ifndef KERNELS_CUDA_CUDA_KERNELS_H_
 #define KERNELS_CUDA_CUDA_KERNELS_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "absl/status/statusor.h"
 #include "kernels/api/kernels.h"
@@ -54,9 +56,15 @@ class CudaKernels : public Kernels {
   void LogProbs(const LogProbsArgs& args, Stream& stream) override;
 
  private:
-  explicit CudaKernels(CudaKernelsOptions options) : options_(options) {}
+  CudaKernels(CudaKernelsOptions options, std::span<const std::byte> memory)
+      : options_(options),
+        slots_begin_(reinterpret_cast<uint64_t>(memory.data())),
+        slots_end_(slots_begin_ + memory.size()) {}
 
   const CudaKernelsOptions options_;
+  // Of the device's memory, in which all slots lie.
+  const uint64_t slots_begin_;
+  const uint64_t slots_end_;
   DenseGemm dense_gemm_;
 };
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -33,6 +34,7 @@ class DeviceArena {
   void Free(std::byte* data);
 
   uint64_t budget_bytes() const { return budget_bytes_; }
+  std::span<const std::byte> memory() const { return {base_, budget_bytes_}; }
   uint64_t allocated_bytes() const;
 
  private:

@@ -137,6 +137,9 @@ struct MoeLaunch {
   const int32_t* expert_ids;
   const float* expert_weights;
   const uint64_t* address_table;
+  // Records at addresses in this range are slots; all others are read over the link.
+  uint64_t slots_begin;
+  uint64_t slots_end;
   ExpertLayout layout;
   uint32_t num_experts;
   uint32_t k;

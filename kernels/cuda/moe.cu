@@ -8,6 +8,8 @@
 #include "kernels/cuda/copy_ring.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_arithmetic.cuh"
+#include "kernels/cuda/moe_grouped.h"
+#include "kernels/cuda/moe_grouped_plan.h"
 #include "kernels/cuda/moe_groups.cuh"
 #include "kernels/cuda/moe_plan.h"
 #include "kernels/cuda/moe_tiles.cuh"
@@ -706,10 +708,13 @@ void LaunchChunk(const MoeLaunch& launch, cudaStream_t stream) {
 }  // namespace
 
 uint64_t MoeCudaWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows, uint32_t k) {
-  return Workspace(nullptr, layout, num_rows, k).bytes;
+  const uint64_t here = Workspace(nullptr, layout, num_rows, k).bytes;
+  const uint64_t grouped = SizesOfMoeGrouped(layout, num_rows, k).total();
+  return here > grouped ? here : grouped;
 }
 
 void LaunchMoe(const MoeLaunch& launch, cudaStream_t stream) {
+  if (MoeGroupedFits(launch)) return LaunchMoeGrouped(launch, stream);
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
     for (uint32_t first = 0; first < launch.num_rows; first += kMoeChunkRows) {

@@ -1,0 +1,192 @@
+// What both products of the grouped MoE have in common: eight warps multiply out of a ring of
+// stages that a ninth fills. A stage has tiles of up to eight strips, their scales, and a run of
+// inputs of the item's rows; each warp takes one strip for one group of rows.
+#ifndef KERNELS_CUDA_MOE_GROUPED_CUH_
+#define KERNELS_CUDA_MOE_GROUPED_CUH_
+
+#include "kernels/cuda/copy_ring.cuh"
+#include "kernels/cuda/moe_arithmetic.cuh"
+#include "kernels/cuda/moe_grouped_plan.h"
+#include "kernels/cuda/moe_sort.cuh"
+#include "kernels/cuda/moe_tiles.cuh"
+#include "kernels/cuda/numeric.cuh"
+
+namespace spearfish::kernels {
+
+inline constexpr uint32_t kGroupedConsumers = kMoeGroupedWarps * kWarpLanes;
+inline constexpr uint32_t kGroupedThreads = kGroupedConsumers + kWarpLanes;
+
+struct MoeGroupedWork {
+  const int32_t* members;
+  const uint32_t* offsets;
+  const uint32_t* w13_items;
+  const uint32_t* w2_items;
+  const uint64_t* address_table;
+  uint64_t slots_begin;
+  uint64_t slots_end;
+  const char* inputs;  // of the first product: [row][input_row_bytes], runs input_run_bytes apart
+  uint64_t input_row_bytes;
+  uint32_t input_run_bytes;
+  char* inner;     // [choices, as members][2][units][kMoeInputBytes]
+  float* outputs;  // [choices][strips_a_pass * 64]
+  ExpertLayout layout;
+  uint32_t num_experts;
+  uint32_t k;
+  uint32_t units;
+  uint32_t strips_a_pass;
+  uint32_t first_strip;  // of the pass
+  uint32_t stage_bytes;
+  uint32_t num_stages;
+};
+
+// The parts of shared memory.
+struct GroupedShared {
+  uint64_t* full;
+  uint64_t* empty;
+  const char** weights;  // of the item: tiles, then scales of its strips
+  const char** rows;     // of the item: inputs of its rows
+  float* totals;
+  char* ring;
+
+  __device__ __forceinline__ GroupedShared(char* base, uint32_t total_bytes) {
+    full = reinterpret_cast<uint64_t*>(base);
+    empty = full + kMoeGroupedMaxStages;
+    weights = reinterpret_cast<const char**>(base + 256);
+    rows = reinterpret_cast<const char**>(base + 512);
+    totals = reinterpret_cast<float*>(base + kMoeGroupedHeaderBytes);
+    ring = base + kMoeGroupedHeaderBytes + total_bytes;
+  }
+};
+
+__device__ __forceinline__ void InitGroupedRing(const GroupedShared& shared, uint32_t num_stages) {
+  if (threadIdx.x == 0) {
+    for (uint32_t s = 0; s < num_stages; ++s) {
+      InitBarrier(&shared.full[s], kCopyArrivals);
+      InitBarrier(&shared.empty[s], kGroupedConsumers);
+    }
+    PublishBarriers();
+  }
+  __syncthreads();
+}
+
+// An item found among all experts'.
+struct GroupedItem {
+  uint32_t expert;
+  uint32_t first;  // index of its first choice in members
+  uint32_t count;
+  uint32_t part;
+  uint32_t row_groups;
+  uint32_t strips;  // that the warps share; the expert may have fewer left
+
+  __device__ __forceinline__ static GroupedItem OfW13(const MoeGroupedWork& work, uint32_t item) {
+    const uint32_t e = MoeExpertOfItem(work.w13_items, work.num_experts, item);
+    const uint32_t choices = work.offsets[e + 1] - work.offsets[e];
+    return At(work, e, choices, MoeW13Shape(choices, work.units), item - work.w13_items[e]);
+  }
+  __device__ __forceinline__ static GroupedItem OfW2(const MoeGroupedWork& work, uint32_t item) {
+    const uint32_t e = MoeExpertOfItem(work.w2_items, work.num_experts, item);
+    const uint32_t choices = work.offsets[e + 1] - work.offsets[e];
+    const bool is_cold = IsColdRecord(work.address_table[e], work.slots_begin, work.slots_end);
+    return At(work, e, choices, MoeW2Shape(choices, is_cold, work.strips_a_pass),
+              item - work.w2_items[e]);
+  }
+
+ private:
+  __device__ __forceinline__ static GroupedItem At(const MoeGroupedWork& work, uint32_t expert,
+                                                   uint32_t choices, const MoeItemShape& shape,
+                                                   uint32_t in_expert) {
+    const MoeItemPlace place = MoeItemAt(shape, choices, in_expert);
+    return {expert,           work.offsets[expert] + place.first,
+            place.count,      place.part,
+            shape.row_groups, shape.strips()};
+  }
+};
+
+// The producer warp's walk through the ring.
+class GroupedRingFiller {
+ public:
+  __device__ GroupedRingFiller(const GroupedShared& shared, const MoeGroupedWork& work)
+      : shared_(shared), stage_bytes_(work.stage_bytes), num_stages_(work.num_stages) {}
+
+  // Waits until the next stage is free, and says how many bytes will come.
+  __device__ char* Begin(uint32_t bytes) {
+    WaitPhase(&shared_.empty[at_.stage], at_.parity ^ 1);
+    if (threadIdx.x % kWarpLanes == 0) AnnounceCopies(barrier(), bytes);
+    __syncwarp();
+    return shared_.ring + at_.stage * stage_bytes_;
+  }
+  __device__ uint64_t* barrier() { return &shared_.full[at_.stage]; }
+  __device__ void End() {
+    CommitCopies(barrier());
+    at_.Next(num_stages_);
+  }
+
+ private:
+  const GroupedShared& shared_;
+  const uint32_t stage_bytes_;
+  const uint32_t num_stages_;
+  RingPosition at_;
+};
+
+// A consumer's.
+class GroupedRingReader {
+ public:
+  __device__ GroupedRingReader(const GroupedShared& shared, const MoeGroupedWork& work)
+      : shared_(shared), stage_bytes_(work.stage_bytes), num_stages_(work.num_stages) {}
+
+  __device__ __forceinline__ const char* Wait() {
+    WaitPhase(&shared_.full[at_.stage], at_.parity);
+    return shared_.ring + at_.stage * stage_bytes_;
+  }
+  __device__ __forceinline__ void Release() {
+    Arrive(&shared_.empty[at_.stage]);
+    at_.Next(num_stages_);
+  }
+
+ private:
+  const GroupedShared& shared_;
+  const uint32_t stage_bytes_;
+  const uint32_t num_stages_;
+  RingPosition at_;
+};
+
+__device__ __forceinline__ uint32_t InputWord(const char* at) {
+  return *reinterpret_cast<const uint32_t*>(at);
+}
+// The sum that stands behind the inputs of a row in a stage; 0 where weights have no zero point.
+template <uint32_t kBits>
+__device__ __forceinline__ float SumOfInputs(const char* row) {
+  if (TileWords<kBits>::kBias == 0) return 0;
+  return *reinterpret_cast<const float*>(row + 128);
+}
+
+// products[j][n] = tiles (outputs 16j ..) times columns 8n .. of the stage's inputs.
+// `inputs` is the lane's: row g of the first columns, input 2t.
+template <uint32_t kBits, uint32_t kTiles, uint32_t kColumns>
+__device__ __forceinline__ void MultiplyRun(const char* tiles, const char* inputs, uint32_t lane,
+                                            float (&products)[4][kColumns][4]) {
+#pragma unroll
+  for (uint32_t i = 0; i < kTiles; ++i) {
+    TileWords<kBits> words;
+    words.Load(tiles + i * (kBits * 128), lane);
+    uint32_t b[kColumns][2];
+#pragma unroll
+    for (uint32_t n = 0; n < kColumns; ++n) {
+      const char* at = inputs + n * 8 * kMoeInputBytes + i * 32;
+      b[n][0] = InputWord(at);
+      b[n][1] = InputWord(at + 16);
+    }
+    const auto multiply = [&](const TileOperand& operand, float(&sums)[kColumns][4]) {
+#pragma unroll
+      for (uint32_t n = 0; n < kColumns; ++n) MultiplyTile(sums[n], operand, b[n][0], b[n][1]);
+    };
+    multiply(words.template Operand<0>(), products[0]);
+    multiply(words.template Operand<1>(), products[1]);
+    multiply(words.template Operand<2>(), products[2]);
+    multiply(words.template Operand<3>(), products[3]);
+  }
+}
+
+}  // namespace spearfish::kernels
+
+#endif  // KERNELS_CUDA_MOE_GROUPED_CUH_

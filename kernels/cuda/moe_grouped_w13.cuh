@@ -1,0 +1,273 @@
+// The first product of the grouped MoE: inner = silu(gate) * up of every choice.
+#ifndef KERNELS_CUDA_MOE_GROUPED_W13_CUH_
+#define KERNELS_CUDA_MOE_GROUPED_W13_CUH_
+
+#include "kernels/cuda/moe_grouped.cuh"
+
+namespace spearfish::kernels {
+
+// The inputs are taken in runs of four tiles (INT8: two), in the order in which the decode kernel
+// adds them: there warp w multiplies the runs w, w + 8, ..., and the warps' sums are added in turn.
+inline constexpr uint32_t kW13Turns = 8;
+
+template <uint32_t kBits>
+struct W13Run {
+  static constexpr uint32_t kTileBytes = kBits * 128;
+  static constexpr uint32_t kTiles = kMoeRunBytes / kTileBytes;
+  static constexpr uint32_t kInputs = kTiles * 16;
+  // Of a row: with their sum, where that is needed.
+  static constexpr uint32_t kInputBytes = kBits == 4 ? kMoeInputBytes : kInputs * 2;
+};
+
+template <uint32_t kBits>
+class W13Producer {
+ public:
+  __device__ W13Producer(const MoeGroupedWork& work, const GroupedShared& shared)
+      : work_(work), shared_(shared), ring_(shared, work), lane_(threadIdx.x % kWarpLanes) {}
+
+  __device__ void Stream(const GroupedItem& item) {
+    const uint32_t units_a_part = item.strips / 2;
+    const uint32_t units = min(units_a_part, work_.units - item.part * units_a_part);
+    FindSources(item, 2 * units);
+    const uint32_t runs = work_.layout.hidden / R::kInputs;
+    for (uint32_t turn = 0; turn < kW13Turns; ++turn) {
+      for (uint32_t run = turn; run < runs; run += kW13Turns) StreamRun(item, 2 * units, run);
+    }
+  }
+
+ private:
+  using R = W13Run<kBits>;
+
+  // Strips are gate and up of a unit, then of the next.
+  __device__ void FindSources(const GroupedItem& item, uint32_t strips) {
+    const ExpertLayout& layout = work_.layout;
+    const auto* record = reinterpret_cast<const char*>(work_.address_table[item.expert]);
+    const uint32_t groups = layout.hidden / layout.w13_group;
+    __syncwarp();  // the item before has been read
+    if (lane_ < strips) {
+      const uint32_t unit = item.part * (item.strips / 2) + lane_ / 2;
+      const uint32_t channel = unit * kMoeUnitChannels;
+      const char* slice = record + (channel / layout.slice_channels) * layout.slice_bytes;
+      const uint64_t in_slice = channel % layout.slice_channels / kMoeUnitChannels;
+      const bool is_up = lane_ % 2 == 1;
+      shared_.weights[lane_] = slice + (is_up ? layout.up_offset : layout.gate_offset) +
+                               in_slice * (layout.hidden / 16) * R::kTileBytes;
+      shared_.weights[strips + lane_] = slice + layout.w13_scales_offset +
+                                        (is_up ? uint64_t{layout.slice_channels} * groups * 2 : 0) +
+                                        in_slice * groups * kMoeScaleBytes;
+    }
+    for (uint32_t r = lane_; r < item.count; r += kWarpLanes) {
+      const auto choice = static_cast<uint32_t>(work_.members[item.first + r]);
+      shared_.rows[r] = work_.inputs + choice / work_.k * work_.input_row_bytes;
+    }
+    __syncwarp();
+  }
+
+  __device__ void StreamRun(const GroupedItem& item, uint32_t strips, uint32_t run) {
+    const MoeStageShape shape = {item.strips, kMoeRunBytes};
+    char* stage =
+        ring_.Begin(strips * (kMoeRunBytes + kMoeScaleBytes) + item.count * R::kInputBytes);
+    const uint32_t group = run * R::kInputs / work_.layout.w13_group;
+    IssueParts(2 * strips, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+      const char* from = shared_.weights[i];
+      if (i < strips) {
+        return {stage + i * kMoeRunBytes, from + uint64_t{run} * kMoeRunBytes, kMoeRunBytes};
+      }
+      return {stage + shape.scales() + (i - strips) * kMoeScaleBytes, from + group * kMoeScaleBytes,
+              kMoeScaleBytes};
+    });
+    char* inputs = stage + shape.inputs();
+    const uint64_t at = uint64_t{run} * work_.input_run_bytes;
+    for (uint32_t r = 0; r < item.count; r += kWarpLanes) {
+      IssueParts(min(kWarpLanes, item.count - r), ring_.barrier(), [&](uint32_t i) -> CopyPart {
+        return {inputs + (r + i) * kMoeInputBytes, shared_.rows[r + i] + at, R::kInputBytes};
+      });
+    }
+    ring_.End();
+  }
+
+  const MoeGroupedWork& work_;
+  const GroupedShared& shared_;
+  GroupedRingFiller ring_;
+  const uint32_t lane_;
+};
+
+template <uint32_t kBits>
+class W13Consumer {
+ public:
+  __device__ W13Consumer(const MoeGroupedWork& work, const GroupedShared& shared)
+      : work_(work),
+        shared_(shared),
+        ring_(shared, work),
+        warp_(threadIdx.x / kWarpLanes),
+        lane_(threadIdx.x % kWarpLanes),
+        g_(lane_ / 4),
+        t_(lane_ % 4) {}
+
+  __device__ void Run(const GroupedItem& item) {
+    const uint32_t first_row = warp_ % item.row_groups * kMoeW13Rows;
+    const uint32_t unit = item.part * (item.strips / 2) + warp_ / item.row_groups / 2;
+    const uint32_t rows =
+        unit < work_.units && first_row < item.count ? min(kMoeW13Rows, item.count - first_row) : 0;
+    switch ((rows + 7) / 8) {
+      case 0:
+        Skip();
+        break;
+      case 1:
+        Multiply<1>(item, first_row);
+        break;
+      case 2:
+        Multiply<2>(item, first_row);
+        break;
+      case 3:
+        Multiply<3>(item, first_row);
+        break;
+      default:
+        Multiply<4>(item, first_row);
+    }
+    Barrier();
+    Activate(item, first_row, rows, unit);
+    Barrier();  // totals have been read
+  }
+
+ private:
+  using R = W13Run<kBits>;
+  static constexpr float kZero = TileWords<kBits>::kBias;
+
+  __device__ static void Barrier() {
+    asm volatile("bar.sync 1, %0;" ::"n"(kGroupedConsumers) : "memory");
+  }
+  __device__ uint32_t num_runs() const { return work_.layout.hidden / R::kInputs; }
+
+  __device__ void Skip() {
+    for (uint32_t run = 0; run < num_runs(); ++run) {
+      ring_.Wait();
+      ring_.Release();
+    }
+  }
+
+  // Rows first_row + 8n + (2t, 2t + 1) and channels 16j + g, 16j + 8 + g of the warp's strip.
+  template <uint32_t kColumns>
+  __device__ void Multiply(const GroupedItem& item, uint32_t first_row) {
+    const MoeStageShape shape = {item.strips, kMoeRunBytes};
+    const uint32_t strip = warp_ / item.row_groups;
+    const uint32_t scales_at = shape.scales() + strip * kMoeScaleBytes;
+    const uint32_t rows_at = shape.inputs() + first_row * kMoeInputBytes;
+    const uint32_t runs = num_runs();
+#pragma unroll 1
+    for (uint32_t turn = 0; turn < kW13Turns; ++turn) {
+      float sums[4][kColumns][4] = {};
+#pragma unroll 1
+      for (uint32_t run = turn; run < runs; run += kW13Turns) {
+        const char* stage = ring_.Wait();
+        const char* rows = stage + rows_at;
+        float products[4][kColumns][4] = {};
+        MultiplyRun<kBits, R::kTiles, kColumns>(
+            stage + strip * kMoeRunBytes, rows + g_ * kMoeInputBytes + t_ * 4, lane_, products);
+        AddRun<kColumns>(stage + scales_at, rows, products, sums);
+        ring_.Release();
+      }
+      AddTurn<kColumns>(turn, sums);
+    }
+  }
+
+  template <uint32_t kColumns>
+  __device__ __forceinline__ void AddRun(const char* group, const char* rows,
+                                         const float (&products)[4][kColumns][4],
+                                         float (&sums)[4][kColumns][4]) {
+    const LaneScales scales(group, g_);
+#pragma unroll
+    for (uint32_t n = 0; n < kColumns; ++n) {
+      const char* row = rows + (n * 8 + 2 * t_) * kMoeInputBytes;
+      const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + kMoeInputBytes)};
+#pragma unroll
+      for (uint32_t j = 0; j < 4; ++j) {
+#pragma unroll
+        for (uint32_t c = 0; c < 4; ++c) {
+          sums[j][n][c] = AddScaled(sums[j][n][c], products[j][n][c], inputs[c % 2], kZero,
+                                    scales.values[2 * j + c / 2]);
+        }
+      }
+    }
+  }
+
+  // Totals lie in shared memory, each thread's 256 floats apart.
+  __device__ float& Total(uint32_t j, uint32_t n, uint32_t c, uint32_t thread) {
+    return shared_.totals[((j * 4 + n) * 4 + c) * kGroupedConsumers + thread];
+  }
+  template <uint32_t kColumns>
+  __device__ __forceinline__ void AddTurn(uint32_t turn, const float (&sums)[4][kColumns][4]) {
+#pragma unroll
+    for (uint32_t j = 0; j < 4; ++j) {
+#pragma unroll
+      for (uint32_t n = 0; n < kColumns; ++n) {
+#pragma unroll
+        for (uint32_t c = 0; c < 4; ++c) {
+          float& total = Total(j, n, c, threadIdx.x);
+          total = __fadd_rn(turn == 0 ? 0.0f : total, sums[j][n][c]);
+        }
+      }
+    }
+  }
+
+  // The warps of gate and up of a unit have the same rows and channels in the same lanes; each
+  // makes half of the unit's channels.
+  __device__ void Activate(const GroupedItem& item, uint32_t first_row, uint32_t rows,
+                           uint32_t unit) {
+    const bool is_up = warp_ / item.row_groups % 2 == 1;
+    const uint32_t apart = item.row_groups * kWarpLanes;
+    const uint32_t gate = is_up ? threadIdx.x - apart : threadIdx.x;
+    const uint64_t row_bytes = uint64_t{work_.units} * kMoeInputBytes;
+    char* to =
+        work_.inner + uint64_t{2} * (item.first + first_row) * row_bytes + unit * kMoeInputBytes;
+    for (uint32_t n = 0; n * 8 < rows; ++n) {
+#pragma unroll
+      for (uint32_t c = 0; c < 4; ++c) {
+        const uint32_t row = n * 8 + 2 * t_ + c % 2;
+        if (row >= rows) continue;
+#pragma unroll
+        for (uint32_t i = 0; i < 2; ++i) {
+          const uint32_t j = (is_up ? 2 : 0) + i;
+          const SplitActivation inner(Total(j, n, c, gate), Total(j, n, c, gate + apart));
+          const uint32_t channel = 16 * j + 8 * (c / 2) + g_;
+          auto* high = reinterpret_cast<bf16*>(to + uint64_t{2} * row * row_bytes);
+          auto* low = reinterpret_cast<bf16*>(to + (uint64_t{2} * row + 1) * row_bytes);
+          high[channel] = inner.high;
+          low[channel] = inner.low;
+        }
+      }
+    }
+  }
+
+  const MoeGroupedWork& work_;
+  const GroupedShared& shared_;
+  GroupedRingReader ring_;
+  const uint32_t warp_;
+  const uint32_t lane_;
+  const uint32_t g_;
+  const uint32_t t_;
+};
+
+template <uint32_t kBits>
+__global__ void __launch_bounds__(kGroupedThreads, 1)
+    GroupedW13Kernel(const __grid_constant__ MoeGroupedWork work) {
+  extern __shared__ __align__(128) char memory[];
+  const GroupedShared shared(memory, kMoeTotalBytes);
+  InitGroupedRing(shared, work.num_stages);
+  const uint32_t num_items = work.w13_items[work.num_experts];
+  if (threadIdx.x >= kGroupedConsumers) {
+    W13Producer<kBits> producer(work, shared);
+    for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+      producer.Stream(GroupedItem::OfW13(work, item));
+    }
+    return;
+  }
+  W13Consumer<kBits> consumer(work, shared);
+  for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+    consumer.Run(GroupedItem::OfW13(work, item));
+  }
+}
+
+}  // namespace spearfish::kernels
+
+#endif  // KERNELS_CUDA_MOE_GROUPED_W13_CUH_
