@@ -1,6 +1,6 @@
 // Attention over paged KV: a cluster of eight blocks for each row and kv head. Keys are taken in
-// chunks of 32, one a lane; chunk c belongs to rank c % 8 and there to warp c / 8 % 8, so the order
-// of every sum follows from a row's position alone. Warps, then ranks, are merged in order.
+// chunks of 32, one a lane, and split over the ranks and their warps by RowSplit, so the order of
+// every sum follows from a row's position alone. Warps, then ranks, are merged in order.
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_tensor.cuh"
 #include "kernels/cuda/cluster.cuh"
@@ -176,12 +176,12 @@ struct Share {
 // After all slots of the rank are merged.
 template <typename A, uint32_t kGroup>
 __device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
-                            const Share<kGroup>& share, float* memory) {
+                            const Share<kGroup>& share, const RowSplit& split, float* memory) {
   ClusterSync();
   A* out = static_cast<A*>(launch.out) + share.at;
   for (uint32_t e = share.rank * kThreads + threadIdx.x; e < share.heads * launch.kv.head_dim;
        e += ranks * kThreads) {
-    out[e] = Narrow<A>(MergeRanks(share.layout, memory, e));
+    out[e] = Narrow<A>(MergeRanks(share.layout, memory, split.num_ranks(), e));
   }
   ClusterSync();  // no block leaves while its memory is read
 }
@@ -195,24 +195,25 @@ __global__ void __launch_bounds__(kThreads, 1)
   const Share<State::kGroup> share(launch, ranks);
   const auto& layout = share.layout;
   const RowKeys keys = FindRow(launch, share.row);
+  const RowSplit split(keys.num_keys);
   const uint32_t warp = threadIdx.x / kWarpLanes;
   State state;
   state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
 #pragma unroll 1
   for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
     state.Clear();
-    for (uint32_t chunk = share.rank + slot + warp * kClusterRanks; chunk * 32 < keys.num_keys;
-         chunk += kClusterRanks * kWarps) {
-      state.AddChunk(launch, keys, share.kv_head, chunk * 32);
+    const RowSplit::Share chunks = split.Of(share.rank + slot, warp);
+    for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+      state.AddChunk(launch, keys, share.kv_head, chunk * kChunkKeys);
     }
     state.Store(memory + layout.warp_max() + warp * State::kGroup,
                 memory + layout.warp_sum() + warp * State::kGroup,
                 memory + layout.warp_values() + warp * State::kGroup * kDim);
     __syncthreads();
-    MergeWarps(layout, memory, slot);
+    MergeWarps(layout, memory, slot, split.num_shares(share.rank + slot));
     __syncthreads();
   }
-  WriteOutput<bf16>(launch, ranks, share, memory);
+  WriteOutput<bf16>(launch, ranks, share, split, memory);
 }
 
 template <typename A, uint32_t kGroup, uint32_t kPairs>
@@ -223,6 +224,7 @@ __global__ void __launch_bounds__(kThreads)
   const Share<kGroup> share(launch, ranks);
   const Layout<kGroup>& layout = share.layout;
   const RowKeys keys = FindRow(launch, share.row);
+  const RowSplit split(keys.num_keys);
   const uint32_t rank = share.rank;
   const uint32_t kv_head = share.kv_head;
 
@@ -237,18 +239,18 @@ __global__ void __launch_bounds__(kThreads)
   for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
     WarpState<A, kGroup, kPairs> state;
     state.Clear();
-    for (uint32_t chunk = rank + slot + warp * kClusterRanks; chunk * 32 < keys.num_keys;
-         chunk += kClusterRanks * kWarps) {
-      state.AddChunk(launch, keys, kv_head, chunk * 32, q, weights);
+    const RowSplit::Share chunks = split.Of(rank + slot, warp);
+    for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+      state.AddChunk(launch, keys, kv_head, chunk * kChunkKeys, q, weights);
     }
     state.Store(head_dim, memory + layout.warp_max() + warp * kGroup,
                 memory + layout.warp_sum() + warp * kGroup,
                 memory + layout.warp_values() + warp * kGroup * head_dim);
     __syncthreads();
-    MergeWarps(layout, memory, slot);
+    MergeWarps(layout, memory, slot, split.num_shares(rank + slot));
     __syncthreads();
   }
-  WriteOutput<A>(launch, ranks, share, memory);
+  WriteOutput<A>(launch, ranks, share, split, memory);
 }
 
 template <uint32_t kGroup>

@@ -2,14 +2,12 @@
 #ifndef KERNELS_CUDA_ATTENTION_MERGE_CUH_
 #define KERNELS_CUDA_ATTENTION_MERGE_CUH_
 
+#include "kernels/cuda/attention_softmax.cuh"
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels::attention {
-
-inline constexpr uint32_t kWarps = 8;
-inline constexpr uint32_t kThreads = kWarps * kWarpLanes;
 
 // Where in shared memory what lies, in floats. The ranks' results are an array because one block
 // plays all ranks on devices without clusters.
@@ -57,28 +55,26 @@ __device__ inline RowKeys FindRow(const AttentionLaunch& launch, uint32_t row) {
           keys > 0 ? static_cast<uint32_t>(keys) : 0};
 }
 
-// exp(x - max), 0 where nothing was seen.
-__device__ __forceinline__ float Rescale(float x, float max) {
-  return x == -INFINITY ? 0.0f : expf(x - max);
-}
-
-// The warps' states of one rank become the rank's.
+// The states of one rank's warps, as many as have chunks, become the rank's.
 template <uint32_t kGroup>
-__device__ void MergeWarps(const Layout<kGroup>& layout, float* memory, uint32_t slot) {
+__device__ void MergeWarps(const Layout<kGroup>& layout, float* memory, uint32_t slot,
+                           uint32_t num_shares) {
   const uint32_t head_dim = layout.head_dim;
   const float* maxima = memory + layout.warp_max();
   const float* sums = memory + layout.warp_sum();
   const float* values = memory + layout.warp_values();
-  float* factors = memory + layout.weights();  // the weights have been used
+  float* olds = memory + layout.weights();  // the weights have been used
+  float* parts = olds + kWarps * kGroup;
   if (threadIdx.x < kGroup) {
     const uint32_t g = threadIdx.x;
     float max = -INFINITY;
-    for (uint32_t w = 0; w < kWarps; ++w) max = fmaxf(max, maxima[w * kGroup + g]);
     float sum = 0;
-    for (uint32_t w = 0; w < kWarps; ++w) {
-      const float factor = Rescale(maxima[w * kGroup + g], max);
-      factors[w * kGroup + g] = factor;
-      sum = fmaf(sums[w * kGroup + g], factor, sum);
+    for (uint32_t w = 0; w < num_shares; ++w) {
+      const MergeStep step(max, maxima[w * kGroup + g]);
+      olds[w * kGroup + g] = step.old;
+      parts[w * kGroup + g] = step.part;
+      sum = Merged(sum, step.old, sums[w * kGroup + g], step.part);
+      max = step.max;
     }
     memory[layout.rank_max() + slot * kGroup + g] = max;
     memory[layout.rank_sum() + slot * kGroup + g] = sum;
@@ -89,15 +85,19 @@ __device__ void MergeWarps(const Layout<kGroup>& layout, float* memory, uint32_t
     float value = 0;
 #pragma unroll
     for (uint32_t w = 0; w < kWarps; ++w) {
-      value = fmaf(values[w * kGroup * head_dim + e], factors[w * kGroup + g], value);
+      if (w < num_shares) {
+        value = Merged(value, olds[w * kGroup + g], values[w * kGroup * head_dim + e],
+                       parts[w * kGroup + g]);
+      }
     }
     memory[layout.rank_values() + slot * kGroup * head_dim + e] = value;
   }
 }
 
-// Element e of the group's output, from all ranks.
+// Element e of the group's output, from all ranks that have chunks.
 template <uint32_t kGroup>
-__device__ float MergeRanks(const Layout<kGroup>& layout, float* memory, uint32_t e) {
+__device__ float MergeRanks(const Layout<kGroup>& layout, float* memory, uint32_t num_ranks,
+                            uint32_t e) {
   const uint32_t head_dim = layout.head_dim;
   const uint32_t g = e / head_dim;
   float maxima[kClusterRanks];
@@ -105,6 +105,7 @@ __device__ float MergeRanks(const Layout<kGroup>& layout, float* memory, uint32_
   float values[kClusterRanks];
 #pragma unroll
   for (uint32_t r = 0; r < kClusterRanks; ++r) {
+    if (r >= num_ranks) break;
     const uint32_t slot = layout.ranks_here == 1 ? 0 : r;
     float* there = layout.ranks_here == 1 ? AtRank(memory, r) : memory;
     maxima[r] = there[layout.rank_max() + slot * kGroup + g];
@@ -112,17 +113,17 @@ __device__ float MergeRanks(const Layout<kGroup>& layout, float* memory, uint32_
     values[r] = there[layout.rank_values() + slot * kGroup * head_dim + e];
   }
   float max = -INFINITY;
-#pragma unroll
-  for (uint32_t r = 0; r < kClusterRanks; ++r) max = fmaxf(max, maxima[r]);
   float sum = 0;
   float value = 0;
 #pragma unroll
   for (uint32_t r = 0; r < kClusterRanks; ++r) {
-    const float factor = Rescale(maxima[r], max);
-    sum = fmaf(sums[r], factor, sum);
-    value = fmaf(values[r], factor, value);
+    if (r >= num_ranks) break;
+    const MergeStep step(max, maxima[r]);
+    sum = Merged(sum, step.old, sums[r], step.part);
+    value = Merged(value, step.old, values[r], step.part);
+    max = step.max;
   }
-  return max == -INFINITY ? 0.0f : value / sum;
+  return Finished(max, sum, value);
 }
 
 }  // namespace spearfish::kernels::attention

@@ -3,6 +3,7 @@
 #define KERNELS_CUDA_ATTENTION_TENSOR_CUH_
 
 #include "kernels/cuda/attention_merge.cuh"
+#include "kernels/cuda/attention_softmax.cuh"
 #include "kernels/cuda/tensor_core.cuh"
 
 namespace spearfish::kernels::attention {
@@ -125,81 +126,30 @@ class TensorState {
       }
     }
     if constexpr (kDim > 128) LoadValues(values, offset, sub, count, v);
-    Softmax(scale, sub, count, scores);
-#pragma unroll
-    for (uint32_t s = 0; s < kKeys / 16; ++s) AddProducts(scores[2 * s], scores[2 * s + 1], v[s]);
-  }
-
-  // Scores [keys 2t, 2t + 1 of each eight] become weights; what was summed before is rescaled.
-  __device__ __forceinline__ void Softmax(float scale, uint32_t sub, uint32_t count,
-                                          float (&scores)[kKeys / 8][4]) {
-    float max = max_;
-#pragma unroll
-    for (uint32_t n = 0; n < kKeys / 8; ++n) {
-#pragma unroll
-      for (uint32_t c = 0; c < 2; ++c) {
-        const bool is_key = sub + n * 8 + 2 * t() + c < count;
-        scores[n][c] = is_key ? scores[n][c] * scale : -INFINITY;
-        max = fmaxf(max, scores[n][c]);
-      }
-    }
-    max = fmaxf(max, __shfl_xor_sync(kFullWarp, max, 1));
-    max = fmaxf(max, __shfl_xor_sync(kFullWarp, max, 2));
-    const float old = Rescale(max_, max);
-    float sum = 0;
-#pragma unroll
-    for (uint32_t n = 0; n < kKeys / 8; ++n) {
-#pragma unroll
-      for (uint32_t c = 0; c < 2; ++c) {
-        scores[n][c] = Rescale(scores[n][c], max);
-        sum += scores[n][c];
-      }
-    }
-    sum += __shfl_xor_sync(kFullWarp, sum, 1);
-    sum += __shfl_xor_sync(kFullWarp, sum, 2);
-    sum_ = fmaf(sum_, old, sum);
-    max_ = max;
+    const float old = SoftmaxRow<0>(scale, count - sub, scores, max_, sum_);  // sub is below count
 #pragma unroll
     for (uint32_t n = 0; n < kDim / 8; ++n) {
 #pragma unroll
       for (uint32_t c = 0; c < 4; ++c) values_[n][c] *= old;
     }
-  }
-
-  // Rounds a pair of weights; `low` is the rest.
-  __device__ __forceinline__ static uint32_t Split(const float (&weights)[4], uint32_t& low) {
-    const __nv_bfloat162 high = __floats2bfloat162_rn(weights[0], weights[1]);
-    const __nv_bfloat162 rest =
-        __floats2bfloat162_rn(weights[0] - __low2float(high), weights[1] - __high2float(high));
-    uint32_t bits;
-    memcpy(&bits, &high, sizeof(bits));
-    memcpy(&low, &rest, sizeof(low));
-    return bits;
+#pragma unroll
+    for (uint32_t s = 0; s < kKeys / 16; ++s) AddProducts(scores[2 * s], scores[2 * s + 1], v[s]);
   }
 
   // 16 keys: weights of the first and the last eight; their values.
   __device__ __forceinline__ void AddProducts(const float (&first)[4], const float (&last)[4],
                                               const uint4 (&v)[4][kDim / 64]) {
-    uint32_t a1;
-    uint32_t a3;
-    const uint32_t a0 = Split(first, a1);
-    const uint32_t a2 = Split(last, a3);
+    const SplitWeights a(first[0], first[1]);
+    const SplitWeights z(last[0], last[1]);
 #pragma unroll
     for (uint32_t c = 0; c < kDim / 64; ++c) {
 #pragma unroll
       for (uint32_t j = 0; j < 8; ++j) {
-        const uint32_t b0 = Pair(v[0][c], v[1][c], j);
-        const uint32_t b1 = Pair(v[2][c], v[3][c], j);
-        MultiplyBf16(values_[c * 8 + j], a0, a1, a2, a3, b0, b1);
+        const uint32_t b0 = ValuePair(v[0][c], v[1][c], j);
+        const uint32_t b1 = ValuePair(v[2][c], v[3][c], j);
+        MultiplyBf16(values_[c * 8 + j], a.high, a.low, z.high, z.low, b0, b1);
       }
     }
-  }
-
-  // Element j of two keys.
-  __device__ __forceinline__ static uint32_t Pair(const uint4& a, const uint4& b, uint32_t j) {
-    const uint32_t x = j < 2 ? a.x : j < 4 ? a.y : j < 6 ? a.z : a.w;
-    const uint32_t y = j < 2 ? b.x : j < 4 ? b.y : j < 6 ? b.z : b.w;
-    return __byte_perm(x, y, j % 2 == 0 ? 0x5410 : 0x7632);
   }
 
   uint4 q_[kDim / 32];
