@@ -112,7 +112,7 @@ struct MoeStageShape {
   SF_HOST_DEVICE uint32_t scales() const { return strips * strip_bytes; }
   SF_HOST_DEVICE uint32_t inputs() const { return strips * (strip_bytes + kMoeScaleBytes); }
 };
-SF_HOST_DEVICE inline uint32_t MoeW2StripBytes(uint32_t bits) { return 4 * bits * 128; }
+SF_HOST_DEVICE constexpr uint32_t MoeW2StripBytes(uint32_t bits) { return 4 * bits * 128; }
 
 struct MoeGroupedPlan {
   uint32_t w13_stage_bytes;
