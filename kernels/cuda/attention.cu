@@ -3,6 +3,7 @@
 // every sum follows from a row's position alone. Warps, then ranks, are merged in order.
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_tensor.cuh"
+#include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
@@ -160,7 +161,7 @@ struct Share {
   Layout<kGroup> layout;
 
   __device__ Share(const AttentionLaunch& launch, uint32_t ranks)
-      : row(blockIdx.x / ranks),
+      : row(FindLoneRow(launch, blockIdx.x / ranks)),
         rank(blockIdx.x % ranks),
         layout{launch.kv.head_dim, kClusterRanks / ranks} {
     const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
@@ -194,6 +195,7 @@ __global__ void __launch_bounds__(kThreads, 1)
   using State = TensorState<kDim>;
   const Share<State::kGroup> share(launch, ranks);
   const auto& layout = share.layout;
+  if (share.row == kNoRow) return;  // the whole cluster
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
   const uint32_t warp = threadIdx.x / kWarpLanes;
@@ -223,6 +225,7 @@ __global__ void __launch_bounds__(kThreads)
   const uint32_t head_dim = launch.kv.head_dim;
   const Share<kGroup> share(launch, ranks);
   const Layout<kGroup>& layout = share.layout;
+  if (share.row == kNoRow) return;  // the whole cluster
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
   const uint32_t rank = share.rank;
@@ -259,9 +262,39 @@ void Launch(void (*kernel)(AttentionLaunch, uint32_t), const AttentionLaunch& la
   const uint32_t ranks = DeviceHasClusters() ? kClusterRanks : 1;
   const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
   const Layout<kGroup> layout = {launch.kv.head_dim, kClusterRanks / ranks};
-  const dim3 grid(launch.num_rows, launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup));
+  const uint32_t lone = (launch.share_from - 1) * launch.num_seqs;
+  const uint32_t rows = launch.share_from == 0 || launch.num_rows < lone ? launch.num_rows : lone;
+  const dim3 grid(rows, launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup));
   LaunchRanks(kernel, launch, grid, kThreads, layout.end() * static_cast<uint32_t>(sizeof(float)),
               ranks, stream);
+}
+
+// False: every row runs alone, with the same bits.
+constexpr bool kShareKeys = true;
+constexpr uint32_t kShareFrom = 8;  // queries of a sequence: a block of warps
+
+// Steps of decoding, one query a sequence, don't ask: then no sequence is worth a second launch.
+bool SharesKeys(const AttentionLaunch& launch) {
+  return kShareKeys && launch.num_rows >= kShareFrom && launch.num_rows >= 2 * launch.num_seqs;
+}
+
+template <uint32_t kDim>
+void LaunchTensor(AttentionLaunch launch, cudaStream_t stream) {
+  if (!SharesKeys(launch)) {
+    return Launch<8>(TensorAttentionKernel<kDim>, launch, stream);
+  }
+  launch.share_from = kShareFrom;
+  Launch<8>(TensorAttentionKernel<kDim>, launch, stream);
+  constexpr uint32_t kBytes = kTileStages * TileStage<kDim>::kBytes;
+  const auto kernel = TileAttentionKernel<kDim>;
+  SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(kBytes)));
+  // As many tiles as there can be: a sequence's last may be short, and so may that behind them.
+  const uint32_t tiles = launch.num_rows / kWarps + launch.num_seqs + 1;
+  const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+  const dim3 grid(tiles, launch.kv.num_kv_heads * ((group + 7) / 8));
+  kernel<<<grid, kThreads, kBytes, stream>>>(launch);
+  SF_CUDA(cudaGetLastError());
 }
 
 // For any head dimension, on the CUDA cores.
@@ -289,9 +322,9 @@ void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream) {
   if (launch.activations == DType::kF32) return attention::LaunchAny<float>(launch, stream);
   switch (launch.kv.head_dim) {
     case 64:
-      return attention::Launch<8>(attention::TensorAttentionKernel<64>, launch, stream);
+      return attention::LaunchTensor<64>(launch, stream);
     case 128:
-      return attention::Launch<8>(attention::TensorAttentionKernel<128>, launch, stream);
+      return attention::LaunchTensor<128>(launch, stream);
     case 256:
       return attention::Launch<8>(attention::TensorAttentionKernel<256>, launch, stream);
     default:

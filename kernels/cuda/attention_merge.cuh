@@ -37,6 +37,30 @@ struct RowKeys {
   uint32_t num_keys;
 };
 
+inline constexpr uint32_t kNoRow = ~0u;
+
+// The row of the index-th query of those sequences that are too short to share keys; kNoRow behind
+// the last.
+__device__ inline uint32_t FindLoneRow(const AttentionLaunch& launch, uint32_t index) {
+  if (launch.share_from == 0) return index;
+  __shared__ uint32_t row;
+  if (threadIdx.x == 0) {
+    row = kNoRow;
+    for (uint32_t s = 0; s < launch.num_seqs; ++s) {
+      const auto begin = static_cast<uint32_t>(launch.query_starts[s]);
+      const uint32_t queries = static_cast<uint32_t>(launch.query_starts[s + 1]) - begin;
+      if (queries >= launch.share_from) continue;
+      if (index < queries) {
+        row = begin + index;
+        break;
+      }
+      index -= queries;
+    }
+  }
+  __syncthreads();
+  return row;
+}
+
 __device__ inline RowKeys FindRow(const AttentionLaunch& launch, uint32_t row) {
   __shared__ int32_t sequence;
   if (threadIdx.x == 0) sequence = -1;

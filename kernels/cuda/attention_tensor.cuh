@@ -55,6 +55,53 @@ class TensorState {
     }
   }
 
+  // The next chunk, of which the row sees `count` keys (or all), from shared memory.
+  template <uint32_t kKeyBytes, uint32_t kValueBytes>
+  __device__ __forceinline__ void AddSharedChunk(const char* keys, const char* values, float scale,
+                                                 uint32_t count) {
+#pragma unroll 1
+    for (uint32_t sub = 0; sub < kChunkKeys && sub < count; sub += kKeys) {
+      float scores[kKeys / 8][4];
+#pragma unroll
+      for (uint32_t n = 0; n < kKeys / 8; ++n) {
+        const char* key = keys + (sub + n * 8 + g()) * kKeyBytes + t() * 16;
+#pragma unroll
+        for (uint32_t c = 0; c < 4; ++c) scores[n][c] = 0;
+#pragma unroll
+        for (uint32_t i = 0; i < kDim / 32; ++i) {
+          const uint4 k = *reinterpret_cast<const uint4*>(key + i * 64);
+          MultiplyBf16(scores[n], q_[i].x, 0, q_[i].y, 0, k.x, k.y);
+          MultiplyBf16(scores[n], q_[i].z, 0, q_[i].w, 0, k.z, k.w);
+        }
+      }
+      TakeScores(scale, count - sub, scores);
+#pragma unroll
+      for (uint32_t s = 0; s < kKeys / 16; ++s) {
+        uint4 v[4][kDim / 64];
+#pragma unroll
+        for (uint32_t r = 0; r < 4; ++r) {
+          const uint32_t key = sub + s * 16 + 2 * t() + r % 2 + r / 2 * 8;
+#pragma unroll
+          for (uint32_t c = 0; c < kDim / 64; ++c) {
+            v[r][c] = {0, 0, 0, 0};  // what is not there, or not the row's, must not count
+            if (key < count) {
+              v[r][c] =
+                  *reinterpret_cast<const uint4*>(values + key * kValueBytes + c * 128 + g() * 16);
+            }
+          }
+        }
+        AddProducts(scores[2 * s], scores[2 * s + 1], v);
+      }
+    }
+  }
+
+  __device__ float max() const { return max_; }
+  __device__ float sum() const { return sum_; }
+  // Element (n / 8) * 64 + (2t + c) * 8 + n % 8 of head g.
+  __device__ __forceinline__ float Value(uint32_t n, uint32_t c) const {
+    return __fadd_rn(values_[n][c], values_[n][c + 2]);
+  }
+
   __device__ void Store(float* max, float* sum, float* values) const {
     if (t() == 0) {
       max[g()] = max_;
@@ -64,9 +111,8 @@ class TensorState {
     for (uint32_t c = 0; c < kDim / 64; ++c) {
 #pragma unroll
       for (uint32_t j = 0; j < 8; ++j) {
-        const float(&part)[4] = values_[c * 8 + j];
-        values[g() * kDim + c * 64 + 2 * t() * 8 + j] = part[0] + part[2];
-        values[g() * kDim + c * 64 + (2 * t() + 1) * 8 + j] = part[1] + part[3];
+        values[g() * kDim + c * 64 + 2 * t() * 8 + j] = Value(c * 8 + j, 0);
+        values[g() * kDim + c * 64 + (2 * t() + 1) * 8 + j] = Value(c * 8 + j, 1);
       }
     }
   }
@@ -126,14 +172,20 @@ class TensorState {
       }
     }
     if constexpr (kDim > 128) LoadValues(values, offset, sub, count, v);
-    const float old = SoftmaxRow<0>(scale, count - sub, scores, max_, sum_);  // sub is below count
+    TakeScores(scale, count - sub, scores);  // sub is below count
+#pragma unroll
+    for (uint32_t s = 0; s < kKeys / 16; ++s) AddProducts(scores[2 * s], scores[2 * s + 1], v[s]);
+  }
+
+  // Scores become weights; what was summed before is rescaled.
+  __device__ __forceinline__ void TakeScores(float scale, uint32_t count,
+                                             float (&scores)[kKeys / 8][4]) {
+    const float old = SoftmaxRow<0>(scale, count, scores, max_, sum_);
 #pragma unroll
     for (uint32_t n = 0; n < kDim / 8; ++n) {
 #pragma unroll
       for (uint32_t c = 0; c < 4; ++c) values_[n][c] *= old;
     }
-#pragma unroll
-    for (uint32_t s = 0; s < kKeys / 16; ++s) AddProducts(scores[2 * s], scores[2 * s + 1], v[s]);
   }
 
   // 16 keys: weights of the first and the last eight; their values.

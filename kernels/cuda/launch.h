@@ -112,6 +112,9 @@ struct AttentionLaunch {
   uint32_t num_seqs;
   uint32_t max_blocks;
   uint32_t num_heads;
+  // LaunchAttention's own: sequences of so many queries go to a kernel in which queries share keys
+  // (0: none do).
+  uint32_t share_from = 0;
 };
 void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream);
 
