@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "tests/gpu/gpu_fixture.h"
 #include "tests/gpu/gpu_tolerances.h"
@@ -152,6 +153,63 @@ TEST_P(GpuAttentionTest, MatchesOracleOverLongContexts) {
   }
 }
 
+// Prompts whose queries share keys, beside sequences too short to; tiles of eight queries with odd
+// ends, rows before position 0, contexts on either side of a rank's and a warp's share.
+TEST_P(GpuAttentionTest, PromptsMatchOracle) {
+  const Shape shapes[] = {
+      {16, 1, 128, 16}, {8, 2, 64, 5}, {6, 2, 48, 16}, {32, 4, 128, 16}, {8, 1, 256, 8}};
+  const std::vector<Piece> pieces = {{1, 70}, {19, 50}, {8, 8},    {13, 5},
+                                     {3, 33}, {65, 65}, {24, 300}, {9, 2060}};
+  for (const Shape& shape : shapes) {
+    SCOPED_TRACE(::testing::Message() << shape.num_heads << " heads of " << shape.head_dim);
+    const auto batch = MakeBatch(shape, pieces);
+    GuardedBytes out = ActivationOutput(batch->q.size());
+    const AttentionArgs args = Uploaded(*batch, out.data());
+    RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
+    ExpectClose(Activations(out), reference::Attention(batch->args), Close());
+  }
+}
+
+TEST_P(GpuAttentionTest, RowsBehindAPromptAreZero) {
+  const auto batch = MakeBatch({8, 1, 64, 16}, {{21, 40}});
+  const size_t row = size_t{8} * 64;
+  GuardedBytes out = ActivationOutput(row * 30);
+  AttentionArgs args = Uploaded(*batch, out.data());
+  std::vector<float> q = batch->q;
+  q.resize(row * 30, 1.0f);
+  args.q = UploadActivations(q);
+  args.num_rows = 30;
+  RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
+  std::vector<double> expected = reference::Attention(batch->args);
+  expected.resize(row * 30, 0.0);
+  ExpectClose(Activations(out), expected, Close());
+}
+
+// Later rows of a prompt are not seen by earlier ones, whatever they hold.
+TEST_P(GpuAttentionTest, NotANumberStaysBehindItsPosition) {
+  const auto batch = MakeBatch({8, 1, 128, 16}, {{40, 40}});
+  const auto fill = [&](float value) {
+    const auto block = static_cast<size_t>(batch->block_tables[21 / 16]);
+    for (size_t i = 0; i < 128; ++i) {
+      const size_t at = reference::KvIndex(batch->args.kv, block * 16 + 21 % 16, 0, i);
+      batch->k[at] = value;
+      batch->v[at] = value;
+    }
+  };
+  fill(1.0f);
+  GuardedBytes out = ActivationOutput(batch->q.size());
+  kernels_->Attention(Uploaded(*batch, out.data()), *stream_);
+  const std::vector<float> clean = Activations(out);
+  fill(NAN);
+  out.Poison();
+  kernels_->Attention(Uploaded(*batch, out.data()), *stream_);
+  const std::vector<float> actual = Activations(out);
+  EXPECT_EQ(std::memcmp(actual.data(), clean.data(), size_t{21} * 8 * 128 * sizeof(float)), 0);
+  for (size_t i = size_t{21} * 8 * 128; i < actual.size(); ++i) {
+    ASSERT_TRUE(std::isnan(actual[i])) << i;
+  }
+}
+
 TEST_P(GpuAttentionTest, PaddingRowsAreZero) {
   // Sequence 0 has three rows and one token: two rows stand before position 0. Row 3 is nobody's.
   const auto batch = MakeBatch({2, 1, 24, 16}, {{3, 3}});
@@ -171,17 +229,18 @@ TEST_P(GpuAttentionTest, PaddingRowsAreZero) {
 
 // A prompt cut into chunks, and each row alone beside others: the same bits.
 TEST_P(GpuAttentionTest, BitsOfARowDoNotDependOnTheChunks) {
-  constexpr int32_t kPrompt = 400;
-  for (const Shape& shape : {Shape{6, 2, 48, 16}, Shape{6, 2, 64, 16}}) {
-    const auto batch = MakeBatch(shape, {{kPrompt, kPrompt}});
+  for (const auto& [shape, prompt] :
+       {std::pair{Shape{6, 2, 48, 16}, 400}, std::pair{Shape{6, 2, 64, 16}, 400},
+        std::pair{Shape{6, 2, 128, 16}, 2190}}) {
+    const auto batch = MakeBatch(shape, {{prompt, prompt}});
     GuardedBytes out = ActivationOutput(batch->q.size());
     const AttentionArgs args = Uploaded(*batch, out.data());
     kernels_->Attention(args, *stream_);
     const std::vector<std::byte> whole = out.Download();
     const size_t row_bytes = size_t{6} * shape.head_dim * activation_bytes();
-    for (const int32_t chunk : {1, 7, 64}) {
-      for (int32_t begin = kPrompt - 130; begin < kPrompt; begin += chunk) {
-        const int32_t end = std::min(begin + chunk, kPrompt);
+    for (const int32_t chunk : {1, 7, 13, 64}) {
+      for (int32_t begin = prompt - 130; begin < prompt; begin += chunk) {
+        const int32_t end = std::min(begin + chunk, prompt);
         AttentionArgs part = args;
         part.q = static_cast<const std::byte*>(args.q) + static_cast<size_t>(begin) * row_bytes;
         part.query_starts = Upload(std::vector<int32_t>{0, end - begin});

@@ -55,8 +55,9 @@ void BenchAttention(Bench& bench, const Ceilings& ceilings) {
     uint32_t context;
     uint32_t queries;
   };
-  const Case cases[] = {{1, 256, 1},  {1, 2048, 1},  {1, 32768, 1}, {8, 2048, 1},
-                        {8, 8192, 1}, {64, 2048, 1}, {1, 512, 512}, {1, 2048, 2048}};
+  const Case cases[] = {{1, 256, 1},     {1, 2048, 1},    {1, 32768, 1},  {8, 2048, 1},
+                        {8, 8192, 1},    {64, 2048, 1},   {1, 128, 128},  {1, 512, 512},
+                        {1, 2048, 2048}, {1, 8192, 8192}, {1, 8192, 512}, {4, 2048, 512}};
   for (const Case& c : cases) {
     const uint32_t blocks_each = c.context / kBlockTokens;
     const uint32_t num_blocks = blocks_each * c.sequences;

@@ -137,6 +137,82 @@ TEST_P(GpuMoeTest, MatchesOracleOverShapes) {
   }
 }
 
+// Calls of many choices an expert: row groups of 1, 2 and 4 warps (8 for w2 of a cold expert), odd
+// counts, several passes over w2 (more than 512 rows), more than one launch (more than 2,048).
+TEST_P(GpuMoeTest, MatchesOracleOverPrefillShapes) {
+  const Shape shapes[] = {
+      {192, 320, 4, 65, 2, 3},  {192, 320, 8, 65, 2, 3},   {576, 128, 4, 150, 2, 7},
+      {128, 256, 8, 257, 2, 3}, {320, 64, 4, 600, 2, 5},   {64, 128, 8, 599, 3, 40},
+      {64, 64, 4, 2100, 1, 3},  {3072, 128, 4, 129, 1, 2},
+  };
+  for (const Shape& shape : shapes) {
+    SCOPED_TRACE(::testing::Message() << shape.hidden << " x " << shape.intermediate << " INT"
+                                      << shape.bits << ", " << shape.rows << " rows");
+    const auto c = MakeCase(shape);
+    ExpectMatches(*c, Run(*c, 0, shape.rows));
+  }
+}
+
+// All rows to one expert, a slot and a cold record; then nearly all, and one row elsewhere.
+TEST_P(GpuMoeTest, SkewedRoutingMatchesOracleAndSingleRows) {
+  for (const uint32_t bits : {4u, 8u}) {
+    for (const int32_t expert : {0, 1}) {
+      for (const uint32_t rows : {66u, 127u, 300u}) {
+        for (const bool one_elsewhere : {false, true}) {
+          const auto c = MakeCase({128, 192, bits, rows, 1, 3});
+          std::fill(c->ids.begin(), c->ids.end(), expert);
+          if (one_elsewhere) c->ids[rows / 2] = 2;
+          Bind(*c, {});
+          const std::vector<float> whole = Run(*c, 0, rows);
+          ExpectMatches(*c, whole);
+          for (const uint32_t row : {0u, 31u, 33u, rows / 2, rows - 1}) {
+            const std::vector<float> alone = Run(*c, row, 1);
+            EXPECT_EQ(std::memcmp(alone.data(), &whole[size_t{row} * 128], 128 * sizeof(float)), 0)
+                << "INT" << bits << ", " << rows << " rows, row " << row;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(GpuMoeTest, PrefillRowsHaveTheBitsOfSingleRows) {
+  for (const uint32_t bits : {4u, 8u}) {
+    const auto c = MakeCase({576, 320, bits, 521, 3, 6});
+    const std::vector<float> whole = Run(*c, 0, 521);
+    for (uint32_t row = 0; row < 521; row += 13) {
+      const std::vector<float> alone = Run(*c, row, 1);
+      EXPECT_EQ(std::memcmp(alone.data(), &whole[size_t{row} * 576], 576 * sizeof(float)), 0)
+          << "INT" << bits << ", row " << row;
+    }
+    for (const uint32_t count : {8u, 64u, 65u, 130u, 256u, 513u}) {
+      const uint32_t first = 521 - count;
+      const std::vector<float> part = Run(*c, first, count);
+      EXPECT_EQ(std::memcmp(part.data(), &whole[size_t{first} * 576], part.size() * sizeof(float)),
+                0)
+          << "INT" << bits << ", " << count << " rows";
+    }
+  }
+}
+
+TEST_P(GpuMoeTest, NotANumberStaysInItsRowOfAPrompt) {
+  const auto c = MakeCase({192, 128, 4, 90, 2, 2});
+  const std::vector<float> clean = Run(*c, 0, 90);
+  c->x[192 * 41 + 100] = NAN;
+  Bind(*c, {});
+  const std::vector<float> out = Run(*c, 0, 90);
+  EXPECT_EQ(std::memcmp(out.data(), clean.data(), size_t{192} * 41 * sizeof(float)), 0);
+  EXPECT_EQ(std::memcmp(&out[192 * 42], &clean[192 * 42], size_t{192} * 48 * sizeof(float)), 0);
+  for (size_t i = 0; i < 192; ++i) EXPECT_TRUE(std::isnan(out[192 * 41 + i])) << i;
+}
+
+TEST_P(GpuMoeTest, PrefillMatchesOracleAtFullSize) {
+  for (const uint32_t bits : {4u, 8u}) {
+    const auto c = MakeCase({3072, 1024, bits, 70, 1, 2});
+    ExpectMatches(*c, Run(*c, 0, 70));
+  }
+}
+
 TEST_P(GpuMoeTest, MatchesOracleAtFullSize) {
   for (const uint32_t bits : {4u, 8u}) {
     for (const uint32_t rows : {1u, 2u}) {
