@@ -17,9 +17,10 @@ namespace spearfish::kernels {
 
 // False: every call takes the decode kernel, whose results are the same to the bit.
 inline constexpr bool kMoeGrouped = true;
-// Choices an expert, on average, from which the grouped kernels take over; more than kMoePartRows
-// rows always go there.
+// Choices an expert, on average, or rows from which the grouped kernels take over. The decode
+// kernel reads a cold record again for every four or eight choices.
 inline constexpr uint32_t kMoeGroupedChoices = 4;
+inline constexpr uint32_t kMoeGroupedFromRows = 33;
 inline constexpr uint32_t kMoeGroupedExperts = 1024;  // at most: one thread each sorts
 // Rows of a launch; a longer call reads cold records once for each of them.
 inline constexpr uint32_t kMoeGroupedRows = 2048;
@@ -151,7 +152,7 @@ inline MoeGroupedPlan PlanMoeGrouped(const ExpertLayout& layout, uint32_t availa
 
 inline bool MoeWantsGroups(const MoeChoices& choices) {
   if (!kMoeGrouped || choices.num_experts > kMoeGroupedExperts) return false;
-  return choices.num_rows > kMoePartRows ||
+  return choices.num_rows >= kMoeGroupedFromRows ||
          choices.num_pairs >= uint64_t{kMoeGroupedChoices} * choices.num_experts;
 }
 
