@@ -3,6 +3,7 @@
 #define KERNELS_CUDA_MOE_GROUPED_PLAN_H_
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "kernels/api/expert_layout.h"
 #include "kernels/cuda/moe_plan.h"
