@@ -110,6 +110,7 @@ absl::Status StartEngine(const WorkerOptions& options, Parts& parts) {
   model.max_borrowed_step_tokens =
       std::max(options.max_prefill_tokens, options.max_num_batched_tokens);
   model.max_step_sequences = options.max_num_seqs;
+  model.dense = {.bits = options.dense_bits, .num_threads = options.threads};
   model.hard_share = options.hard_share;
   model.pool.max_coverage = options.max_coverage;
   model.pool.promotions_per_layer_token = options.promotions_per_layer_token;
@@ -199,6 +200,10 @@ void LogBudgets(const WorkerOptions& options, const Parts& parts) {
       "model    %s, %d layers, %d experts (%d a token), vocabulary %d, %d tokens",
       config.architecture_name, config.num_layers, config.num_experts, config.num_experts_per_token,
       config.vocab_size, parts.model->max_model_len()));
+  LogInfo(absl::StrFormat(
+      "dense    %s, %s on the device",
+      options.dense_bits == 8 ? "INT8 with a scale a channel" : "weights as in the checkpoint",
+      FormatBytes(parts.model->dense_weight_bytes())));
   LogInfo(absl::StrFormat("experts  %s, %d records of %s, INT%d, mapped %s, %s",
                           experts.segment_name, experts.num_records,
                           FormatBytes(experts.record_bytes), experts.bits,

@@ -59,6 +59,14 @@ void AddModelFlags(CLI::App& app, WorkerOptions& options) {
       ->check(CLI::IsMember({"absmax", "mse"}));
 }
 
+void AddDenseFlags(CLI::App& app, WorkerOptions& options) {
+  app.add_option("--dense-bits", options.dense_bits,
+                 "Of attention, dense MLP and output head in device memory: 16 keeps the "
+                 "checkpoint's, 8 quantises to INT8 with a scale for each output channel")
+      ->check(CLI::IsMember({8, 16}))
+      ->capture_default_str();
+}
+
 void AddMachineFlags(CLI::App& app, WorkerOptions& options) {
   app.add_option("--device", options.device, "cpu or cuda:N")->capture_default_str();
   AddSize(app, "--vram-budget", options.vram_budget_bytes,
@@ -176,6 +184,7 @@ std::optional<int> ParseWorkerOptions(int argc, const char* const* argv, WorkerO
   app.set_version_flag("--version", kVersion);
   int64_t drain_grace_s = absl::ToInt64Seconds(options.drain_grace);
   AddModelFlags(app, options);
+  AddDenseFlags(app, options);
   AddMachineFlags(app, options);
   AddCacheFlags(app, options);
   AddPoolFlags(app, options);

@@ -22,7 +22,8 @@ struct WorkerOptions {
   std::string listen = "127.0.0.1:50061";
   uint64_t vram_budget_bytes = 4 * kGiB;  // dense weights, KV blocks and workspace
   QuantOptions quant;                     // when this worker is the one that populates
-  std::string served_model_name;          // empty: the folder's name
+  uint32_t dense_bits = 16;       // 16: as in the checkpoint; 8: INT8 with a scale a channel
+  std::string served_model_name;  // empty: the folder's name
   uint32_t max_num_seqs = 64;
   uint32_t max_model_len = 0;             // 0: what the checkpoint allows
   uint32_t max_num_batched_tokens = 512;  // of one step

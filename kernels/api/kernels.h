@@ -20,12 +20,17 @@
 
 namespace spearfish::kernels {
 
-// A weight matrix W[rows, cols] (outputs x inputs), BF16 or F32.
+// A weight matrix W[rows, cols] (outputs x inputs), BF16 or F32; for Linear also I8: int8 in the
+// same layout, rows of cols bytes, with one scale an output:
+//   W[n, k] = q[n, k] * scales[n], q from -127 to 127.
+// Whoever quantises takes scales[n] = max_k |w[n, k]| / 127 and q = w / scales[n], rounded half to
+// even (zeros where the scale is 0), both in float32.
 struct Matrix {
   const void* data = nullptr;
   DType dtype = DType::kBF16;
   uint32_t rows = 0;
   uint32_t cols = 0;
+  const float* scales = nullptr;  // [rows], I8 only
 };
 
 // out[t] = table[ids[t]].  ids [num_rows] int32, each < table.rows; out [num_rows, cols] A.
@@ -51,6 +56,8 @@ struct RmsNormArgs {
 
 // out[t, n] = sum_k x[t, k] * w[n, k] + bias[n].
 // x [num_rows, w.cols] A; bias [w.rows] F32 or null; out [num_rows, w.rows], A or F32 as out_dtype.
+// With I8 weights out[t, n] = (sum_k x[t, k] * q[n, k]) * scales[n] + bias[n]: q is widened
+// exactly, x is not quantised, the sum is float32 and scaled once.
 struct LinearArgs {
   const void* x;
   Matrix weight;

@@ -42,12 +42,14 @@ class Checker {
     return Fail(field, absl::StrCat(" is ", value, "; must be finite"));
   }
   Checker& Weights(absl::string_view field, const Matrix& matrix) {
-    Buffer(absl::StrCat(field, ".data"), matrix.data);
-    Positive(absl::StrCat(field, ".rows"), matrix.rows);
-    Positive(absl::StrCat(field, ".cols"), matrix.cols);
+    Shape(field, matrix);
     if (matrix.dtype == DType::kBF16 || matrix.dtype == DType::kF32) return *this;
     return Fail(absl::StrCat(field, ".dtype"),
                 absl::StrCat(" is ", DTypeName(matrix.dtype), "; must be BF16 or F32"));
+  }
+  Checker& WeightsOrInt8(absl::string_view field, const Matrix& matrix) {
+    if (matrix.dtype != DType::kI8) return Weights(field, matrix);
+    return Shape(field, matrix).Buffer(absl::StrCat(field, ".scales"), matrix.scales);
   }
   Checker& Kv(const KvLayer& kv, uint32_t num_heads) {
     return Buffer("kv.k", kv.k)
@@ -65,6 +67,11 @@ class Checker {
   absl::Status Done() const { return status_; }
 
  private:
+  Checker& Shape(absl::string_view field, const Matrix& matrix) {
+    return Buffer(absl::StrCat(field, ".data"), matrix.data)
+        .Positive(absl::StrCat(field, ".rows"), matrix.rows)
+        .Positive(absl::StrCat(field, ".cols"), matrix.cols);
+  }
   Checker& Fail(absl::string_view field, absl::string_view what) {
     if (status_.ok()) {
       status_ = absl::InvalidArgumentError(
@@ -103,7 +110,7 @@ absl::Status Validate(const RmsNormArgs& args) {
 absl::Status Validate(const LinearArgs& args) {
   if (args.num_rows == 0) return absl::OkStatus();
   Checker checker("linear");
-  checker.Buffer("x", args.x).Weights("weight", args.weight).Optional("bias", args.bias);
+  checker.Buffer("x", args.x).WeightsOrInt8("weight", args.weight).Optional("bias", args.bias);
   checker.Buffer("out", args.out).Distinct("out", args.out, args.x);
   return checker.Done();
 }

@@ -1,6 +1,7 @@
 #include "kernels/cpu/linear.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "common/base/check.h"
 #include "kernels/cpu/simd_targets.h"
@@ -15,6 +16,22 @@
 #ifndef KERNELS_CPU_LINEAR_CC_ONCE_
 #define KERNELS_CPU_LINEAR_CC_ONCE_
 namespace spearfish::kernels {
+
+// What makes an output of a sum, from some output on.
+struct OutputTerms {
+  const float* scales;  // null: as 1
+  const float* bias;    // null: as 0
+
+  static OutputTerms From(const LinearArgs& args, uint32_t n) {
+    return {.scales = args.weight.dtype == DType::kI8 ? args.weight.scales + n : nullptr,
+            .bias = args.bias == nullptr ? nullptr : args.bias + n};
+  }
+  // Fused, so that no compiler does so in some of the callers only.
+  float Apply(uint32_t n, float sum) const {
+    if (scales != nullptr) return std::fma(sum, scales[n], bias == nullptr ? 0.0f : bias[n]);
+    return bias == nullptr ? sum : sum + bias[n];
+  }
+};
 
 // Outputs begin .. end for all rows.
 struct LinearRange {
@@ -45,6 +62,12 @@ HWY_INLINE VLinear LoadWeights(DLinear d, const uint16_t* w) {
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, w))));
 }
 
+HWY_INLINE VLinear LoadWeights(DLinear d, const int8_t* w) {
+  const hn::Rebind<int8_t, DLinear> d8;
+  const hn::Rebind<int32_t, DLinear> d32;
+  return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, w)));
+}
+
 // The last, partly filled vector of a row, zeros behind it.
 template <typename T>
 HWY_INLINE VLinear LoadTail(DLinear d, const T* from, uint32_t count) {
@@ -58,7 +81,8 @@ HWY_INLINE VLinear LoadTail(DLinear d, const T* from, uint32_t count) {
 // block it is in.
 template <uint32_t kRows, uint32_t kOutputs, typename T>
 HWY_INLINE void MultiplyBlock(const float* HWY_RESTRICT x, const T* HWY_RESTRICT w, uint32_t k,
-                              const float* bias, float* HWY_RESTRICT out, uint64_t out_stride) {
+                              const OutputTerms& terms, float* HWY_RESTRICT out,
+                              uint64_t out_stride) {
   const DLinear d;
   constexpr uint32_t kLanes = hn::MaxLanes(DLinear());
   VLinear sums[kRows][kOutputs];
@@ -88,8 +112,7 @@ HWY_INLINE void MultiplyBlock(const float* HWY_RESTRICT x, const T* HWY_RESTRICT
         const VLinear inputs = LoadTail(d, x + uint64_t{r} * k + whole, k - whole);
         sum = hn::MulAdd(inputs, LoadTail(d, w + uint64_t{n} * k + whole, k - whole), sum);
       }
-      const float total = hn::GetLane(hn::SumOfLanes(d, sum));
-      out[r * out_stride + n] = bias == nullptr ? total : total + bias[n];
+      out[r * out_stride + n] = terms.Apply(n, hn::GetLane(hn::SumOfLanes(d, sum)));
     }
   }
 }
@@ -101,13 +124,14 @@ void MultiplyRows(const LinearRange& range, const T* weights, uint32_t row) {
   const uint64_t stride = args.weight.rows;
   const float* x = static_cast<const float*>(args.x) + uint64_t{row} * k;
   float* out = static_cast<float*>(args.out) + row * stride;
-  const auto bias = [&args](uint32_t n) { return args.bias == nullptr ? nullptr : args.bias + n; };
   uint32_t n = range.begin;
   for (; n + kBlockOutputs <= range.end; n += kBlockOutputs) {
-    MultiplyBlock<kRows, kBlockOutputs>(x, weights + uint64_t{n} * k, k, bias(n), out + n, stride);
+    MultiplyBlock<kRows, kBlockOutputs>(x, weights + uint64_t{n} * k, k, OutputTerms::From(args, n),
+                                        out + n, stride);
   }
   for (; n < range.end; ++n) {
-    MultiplyBlock<kRows, 1>(x, weights + uint64_t{n} * k, k, bias(n), out + n, stride);
+    MultiplyBlock<kRows, 1>(x, weights + uint64_t{n} * k, k, OutputTerms::From(args, n), out + n,
+                            stride);
   }
 }
 
@@ -135,10 +159,13 @@ void MultiplyAllRows(const LinearRange& range) {
 }
 
 void MultiplyRange(const LinearRange& range) {
-  if (range.args->weight.dtype == DType::kF32) {
-    MultiplyAllRows<float>(range);
-  } else {
-    MultiplyAllRows<uint16_t>(range);
+  switch (range.args->weight.dtype) {
+    case DType::kF32:
+      return MultiplyAllRows<float>(range);
+    case DType::kI8:
+      return MultiplyAllRows<int8_t>(range);
+    default:
+      return MultiplyAllRows<uint16_t>(range);  // BF16
   }
 }
 
@@ -168,7 +195,8 @@ uint32_t OutputsPerItem(const Matrix& weight, uint32_t num_threads) {
 }  // namespace
 
 void LinearCpu(const LinearArgs& args, ThreadPool& pool) {
-  SF_CHECK(args.weight.dtype == DType::kF32 || args.weight.dtype == DType::kBF16);
+  SF_CHECK(args.weight.dtype == DType::kF32 || args.weight.dtype == DType::kBF16 ||
+           args.weight.dtype == DType::kI8);
   SF_CHECK(args.out_dtype == DType::kF32);
   if (args.num_rows == 0 || args.weight.rows == 0) return;
   const uint32_t step = OutputsPerItem(args.weight, pool.num_threads());

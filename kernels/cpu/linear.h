@@ -8,7 +8,7 @@
 namespace spearfish::kernels {
 
 // LinearArgs' contract with activation dtype float32; runs to completion. Any shape; the weight is
-// BF16 or F32 and is widened in registers. Every sum over K has one order (a vector of partial
+// BF16, F32 or I8 and is widened in registers. Every sum over K has one order (a vector of partial
 // sums, then its lanes), whatever the number of rows or threads.
 void LinearCpu(const LinearArgs& args, ThreadPool& pool);
 

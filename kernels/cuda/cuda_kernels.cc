@@ -105,17 +105,21 @@ void CudaKernels::Linear(const LinearArgs& args, Stream& stream) {
                                .out_dtype = args.out_dtype,
                                .x = args.x,
                                .weight = args.weight.data,
+                               .scales = args.weight.scales,
                                .bias = args.bias,
                                .out = args.out,
                                .num_rows = args.num_rows,
                                .outputs = args.weight.rows,
                                .inputs = args.weight.cols};
+  const bool tensor_cores_fit =
+      options_.activations == DType::kBF16 && TensorLinearFits(args.weight.cols);
   if (!options_.strict_batch_invariance && args.num_rows > kOwnLinearRows &&
       DenseGemm::Fits(launch)) {
     dense_gemm_.Run(launch, on);
-  } else if (options_.activations == DType::kBF16 && args.weight.dtype == DType::kBF16 &&
-             TensorLinearFits(args.weight.cols)) {
+  } else if (tensor_cores_fit && args.weight.dtype == DType::kBF16) {
     LaunchTensorLinear(launch, on);
+  } else if (tensor_cores_fit && args.weight.dtype == DType::kI8) {
+    LaunchTensorLinearInt8(launch, on);
   } else {
     LaunchLinear(launch, on);
   }

@@ -25,11 +25,12 @@ struct CudaKernelsOptions {
 // different streams share nothing. In debug builds the arguments are validated; a broken contract
 // ends the process, and so does a CUDA error (cuda_check.h).
 //
-// Batch invariance holds without exception for F32 activations and with strict_batch_invariance.
-// Else it holds for everything but Linear with BF16 weights, no bias and more than
-// kOwnLinearRows rows in a call, which goes to cuBLASLt: there a row's bits depend on num_rows.
-// So decode steps of up to kOwnLinearRows sequences give each the bits that it gets alone, and the
-// bits of a prompt's rows depend on how it was cut into chunks.
+// Batch invariance holds without exception for F32 activations, with strict_batch_invariance, and
+// for I8 weights, whose products of any number of rows are our own. Else it holds for everything
+// but Linear with BF16 weights, no bias and more than kOwnLinearRows rows in a call, which goes to
+// cuBLASLt: there a row's bits depend on num_rows. So decode steps of up to kOwnLinearRows
+// sequences give each the bits that it gets alone, and the bits of a prompt's rows depend on how it
+// was cut into chunks.
 class CudaKernels : public Kernels {
  public:
   static constexpr uint32_t kOwnLinearRows = 64;

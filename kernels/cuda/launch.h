@@ -13,7 +13,8 @@
 
 namespace spearfish::kernels {
 
-// `activations` is BF16 or F32 everywhere, and so is the dtype of a matrix.
+// `activations` is BF16 or F32 everywhere, and so is the dtype of a matrix, which for Linear may
+// also be I8.
 struct EmbedLaunch {
   DType activations;
   DType table_dtype;
@@ -56,14 +57,16 @@ struct GatherRowsLaunch {
 };
 void LaunchGatherRows(const GatherRowsLaunch& launch, cudaStream_t stream);
 
-// x [num_rows, inputs], weight [outputs, inputs]. LaunchTensorLinear needs BF16 activations and
-// weights and TensorLinearFits; both give a row the same bits whatever num_rows is.
+// x [num_rows, inputs], weight [outputs, inputs], scales [outputs] of I8. LaunchLinear takes all,
+// LaunchTensorLinear BF16 activations and weights, LaunchTensorLinearInt8 BF16 activations and I8
+// weights, both where TensorLinearFits. Each gives a row the same bits whatever num_rows is.
 struct LinearLaunch {
   DType activations;
   DType weight_dtype;
   DType out_dtype;
   const void* x;
   const void* weight;
+  const float* scales;
   const float* bias;
   void* out;
   uint32_t num_rows;
@@ -72,6 +75,7 @@ struct LinearLaunch {
 };
 void LaunchLinear(const LinearLaunch& launch, cudaStream_t stream);
 void LaunchTensorLinear(const LinearLaunch& launch, cudaStream_t stream);
+void LaunchTensorLinearInt8(const LinearLaunch& launch, cudaStream_t stream);
 constexpr bool TensorLinearFits(uint32_t inputs) { return inputs % 64 == 0; }
 
 struct KvPlanes {

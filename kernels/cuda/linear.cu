@@ -15,6 +15,14 @@ __device__ __forceinline__ void StoreOutput(void* out, uint64_t at, float value)
   static_cast<O*>(out)[at] = Narrow<O>(value);
 }
 
+// The output that a sum makes.
+template <typename W>
+__device__ __forceinline__ float Finish(const LinearLaunch& launch, uint32_t n, float sum) {
+  const float bias = launch.bias == nullptr ? 0.0f : launch.bias[n];
+  if constexpr (sizeof(W) == 1) return fmaf(sum, launch.scales[n], bias);
+  return sum + bias;
+}
+
 // --- One warp per output, up to kRows rows together. Lane l sums the inputs 8l..8l+7, 8l+256, ...
 // (one by one where rows are not 16-byte aligned), then the lanes are added.
 
@@ -57,8 +65,8 @@ __global__ void __launch_bounds__(kThreads) LinearKernel(const LinearLaunch laun
     if (r >= rows) break;
     const float sum = WarpSum(sums[r]);
     if (lane == 0) {
-      const float bias = launch.bias == nullptr ? 0.0f : launch.bias[n];
-      StoreOutput<O>(launch.out, uint64_t{first + r} * launch.outputs + n, sum + bias);
+      StoreOutput<O>(launch.out, uint64_t{first + r} * launch.outputs + n,
+                     Finish<W>(launch, n, sum));
     }
   }
 }
@@ -166,11 +174,21 @@ void LaunchTensor(const LinearLaunch& launch, cudaStream_t stream) {
   TensorLinearKernel<O, kTiles, kColumns><<<grid, kThreads, 0, stream>>>(launch);
 }
 
+// WithType for a matrix, which may be I8.
+template <typename Visit>
+void WithWeightType(DType dtype, const Visit& visit) {
+  if (dtype == DType::kI8) {
+    visit(int8_t{});
+  } else {
+    WithType(dtype, visit);
+  }
+}
+
 }  // namespace
 
 void LaunchLinear(const LinearLaunch& launch, cudaStream_t stream) {
   WithType(launch.activations, [&](auto a) {
-    WithType(launch.weight_dtype, [&](auto w) {
+    WithWeightType(launch.weight_dtype, [&](auto w) {
       if (launch.out_dtype == DType::kF32) {
         LaunchRows<decltype(a), decltype(w), float>(launch, stream);
       } else {

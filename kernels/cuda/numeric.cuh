@@ -18,6 +18,7 @@ inline constexpr uint32_t kWarpLanes = 32;
 
 __device__ __forceinline__ float Widen(float x) { return x; }
 __device__ __forceinline__ float Widen(bf16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float Widen(int8_t x) { return static_cast<float>(x); }
 
 template <typename T>
 __device__ __forceinline__ T Narrow(float x);
@@ -51,6 +52,16 @@ __device__ __forceinline__ void Load8(const float* from, float (&to)[8]) {
   const float4 high = reinterpret_cast<const float4*>(from)[1];
   to[0] = low.x, to[1] = low.y, to[2] = low.z, to[3] = low.w;
   to[4] = high.x, to[5] = high.y, to[6] = high.z, to[7] = high.w;
+}
+
+// From an 8-byte aligned address.
+__device__ __forceinline__ void Load8(const int8_t* from, float (&to)[8]) {
+  const uint2 words = *reinterpret_cast<const uint2*>(from);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    const uint32_t word = i < 4 ? words.x : words.y;
+    to[i] = Widen(static_cast<int8_t>(word >> (i % 4 * 8)));
+  }
 }
 
 // Every lane gets the sum (the maximum) of all lanes.

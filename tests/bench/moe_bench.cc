@@ -260,13 +260,15 @@ class DenseWeights {
 };
 
 // Args: rows, outputs, inputs, threads.
-void BM_LinearBf16(benchmark::State& state) {
+template <DType kWeights>
+void BM_Linear(benchmark::State& state) {
   const auto rows = static_cast<uint32_t>(state.range(0));
   const auto outputs = static_cast<uint32_t>(state.range(1));
   const auto inputs = static_cast<uint32_t>(state.range(2));
   ThreadPool pool(static_cast<uint32_t>(state.range(3)));
   const DenseWeights& weights = DenseWeights::Get();
-  const size_t matrix_bytes = size_t{outputs} * inputs * sizeof(BFloat16);
+  const size_t matrix_bytes = size_t{outputs} * inputs * DTypeBytes(kWeights);
+  const std::vector<float> scales(outputs, 0.01f);
   const std::vector<float> x(size_t{rows} * inputs, 0.5f);
   std::vector<float> out(size_t{rows} * outputs);
   size_t offset = 0;
@@ -274,9 +276,10 @@ void BM_LinearBf16(benchmark::State& state) {
     if (offset + matrix_bytes > weights.bytes()) offset = 0;
     LinearCpu({.x = x.data(),
                .weight = {.data = weights.data() + offset,
-                          .dtype = DType::kBF16,
+                          .dtype = kWeights,
                           .rows = outputs,
-                          .cols = inputs},
+                          .cols = inputs,
+                          .scales = kWeights == DType::kI8 ? scales.data() : nullptr},
                .bias = nullptr,
                .out = out.data(),
                .out_dtype = DType::kF32,
@@ -289,11 +292,14 @@ void BM_LinearBf16(benchmark::State& state) {
       static_cast<double>(state.iterations() * matrix_bytes) / 1e9, benchmark::Counter::kIsRate);
   state.counters["GMAC/s"] = benchmark::Counter(products / 1e9, benchmark::Counter::kIsRate);
 }
-BENCHMARK(BM_LinearBf16)
-    ->ArgsProduct({{1, 4, 16, 128}, {6144}, {3072}, {1, 2}})
-    ->ArgNames({"rows", "outputs", "inputs", "threads"})
-    ->UseRealTime()
-    ->Unit(benchmark::kMillisecond);
+void LinearShapes(benchmark::internal::Benchmark* linear) {
+  linear->ArgsProduct({{1, 4, 16, 128}, {6144}, {3072}, {1, 2}})
+      ->ArgNames({"rows", "outputs", "inputs", "threads"})
+      ->UseRealTime()
+      ->Unit(benchmark::kMillisecond);
+}
+BENCHMARK_TEMPLATE(BM_Linear, DType::kBF16)->Apply(LinearShapes);
+BENCHMARK_TEMPLATE(BM_Linear, DType::kI8)->Apply(LinearShapes);
 
 }  // namespace
 }  // namespace spearfish::kernels

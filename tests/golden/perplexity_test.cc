@@ -48,9 +48,9 @@ std::optional<Windows> ReadWindows(const std::string& folder, const std::string&
 
 // exp of the mean negative log-probability of tokens 2..256 of each window.
 std::optional<double> Perplexity(const std::string& folder, const Windows& windows,
-                                 QuantOptions quant) {
-  const auto loaded =
-      LoadedModel::Create(folder, {.quant = quant, .model = {.max_model_len = 256}});
+                                 QuantOptions quant, uint32_t dense_bits = 16) {
+  const auto loaded = LoadedModel::Create(
+      folder, {.quant = quant, .model = {.max_model_len = 256, .dense = {.bits = dense_bits}}});
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   if (!loaded.ok()) return std::nullopt;
   SequenceRunner runner(*(*loaded)->model);
@@ -67,7 +67,7 @@ std::optional<double> Perplexity(const std::string& folder, const Windows& windo
 
 class PerplexityTest : public testing::TestWithParam<PerplexityCase> {};
 
-TEST_P(PerplexityTest, DefaultScaleIsNoWorseThanAbsmax) {
+TEST_P(PerplexityTest, DefaultScaleIsNoWorseThanAbsmaxAndInt8LosesHardlyAnything) {
   const PerplexityCase& model = GetParam();
   const std::optional<std::string> folder = SharedPath(std::string("models/") + model.name);
   const std::optional<std::string> text = SharedPath("text/validation.txt");
@@ -77,13 +77,17 @@ TEST_P(PerplexityTest, DefaultScaleIsNoWorseThanAbsmax) {
   const auto absmax = Perplexity(*folder, *windows, {.bits = 4, .scale = ScaleMode::kAbsmax});
   const auto mse = Perplexity(*folder, *windows, {.bits = 4, .scale = ScaleMode::kMse});
   const auto int8 = Perplexity(*folder, *windows, {.bits = 8, .scale = ScaleMode::kMse});
-  ASSERT_TRUE(absmax && mse && int8);
-  std::printf("| %s | %.2f | %.2f | %.2f | %.2f |\n", model.name, model.bf16_reference, *absmax,
-              *mse, *int8);
+  const auto dense = Perplexity(*folder, *windows, {.bits = 4, .scale = ScaleMode::kMse}, 8);
+  const auto all_int8 = Perplexity(*folder, *windows, {.bits = 8, .scale = ScaleMode::kMse}, 8);
+  ASSERT_TRUE(absmax && mse && int8 && dense && all_int8);
+  std::printf("| %s | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", model.name,
+              model.bf16_reference, *absmax, *mse, *int8, *dense, *all_int8);
   EXPECT_LE(*mse, *absmax);
   // A wrong nibble order or scale would be far off, INT8 should be hardly.
   EXPECT_NEAR(*int8, model.bf16_reference, 0.01 * model.bf16_reference);
   EXPECT_NEAR(*mse, model.bf16_reference, 0.1 * model.bf16_reference);
+  EXPECT_NEAR(*dense, *mse, 0.01 * *mse);
+  EXPECT_NEAR(*all_int8, model.bf16_reference, 0.01 * model.bf16_reference);
 }
 
 INSTANTIATE_TEST_SUITE_P(Checkpoints, PerplexityTest,

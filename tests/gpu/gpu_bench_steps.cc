@@ -11,36 +11,50 @@
 
 namespace spearfish::kernels {
 
+namespace {
+
+struct DenseShape {
+  uint32_t outputs;
+  uint32_t inputs;
+  uint32_t matrices;  // different ones, several times the second-level cache together
+};
+
+void BenchDenseShape(Bench& bench, const Ceilings& ceilings, const DenseShape& shape, DType dtype) {
+  const size_t bytes = size_t{shape.outputs} * shape.inputs * DTypeBytes(dtype);
+  const auto weights = bench.AllocateRandom(bytes * shape.matrices);
+  const auto scales = bench.AllocateRandom(size_t{shape.outputs} * sizeof(float));
+  const auto x = bench.AllocateRandom(size_t{512} * shape.inputs * 2);
+  const auto out = bench.Allocate(size_t{512} * shape.outputs * 4);
+  for (const uint32_t rows : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u, 512u}) {
+    const double micros = bench.TimeGraph([&](Stream& stream) {
+      for (uint32_t m = 0; m < shape.matrices; ++m) {
+        bench.kernels().Linear(
+            {.x = x->data(),
+             .weight = {weights->as<std::byte>() + m * bytes, dtype, shape.outputs, shape.inputs,
+                        dtype == DType::kI8 ? scales->as<float>() : nullptr},
+             .bias = nullptr,
+             .out = out->data(),
+             .out_dtype = DType::kBF16,
+             .num_rows = rows},
+            stream);
+      }
+    }) / shape.matrices;
+    const double rate = static_cast<double>(bytes) / 1e3 / micros;
+    std::printf("linear %4s %6u x %u, %3u rows: %7.2f us, %4.0f GB/s, %.2f of HBM, %.0f TFLOP/s\n",
+                DTypeName(dtype), shape.outputs, shape.inputs, rows, micros, rate,
+                rate / ceilings.hbm, 2e-6 * rows * shape.outputs * shape.inputs / micros);
+  }
+}
+
+}  // namespace
+
 void BenchDense(Bench& bench, const Ceilings& ceilings) {
-  struct Shape {
-    uint32_t outputs;
-    uint32_t inputs;
-    uint32_t matrices;  // different ones, several times the second-level cache together
-  };
-  const Shape shapes[] = {{9216, 3072, 12}, {3072, 8192, 12}, {151936, 3072, 1}};
-  for (const Shape& shape : shapes) {
-    const size_t bytes = size_t{shape.outputs} * shape.inputs * 2;
-    const auto weights = bench.AllocateRandom(bytes * shape.matrices);
-    const auto x = bench.AllocateRandom(size_t{512} * shape.inputs * 2);
-    const auto out = bench.Allocate(size_t{512} * shape.outputs * 4);
-    for (const uint32_t rows : {1u, 2u, 4u, 8u, 16u, 32u, 64u, 128u, 512u}) {
-      const double micros = bench.TimeGraph([&](Stream& stream) {
-        for (uint32_t m = 0; m < shape.matrices; ++m) {
-          bench.kernels().Linear({.x = x->data(),
-                                  .weight = {weights->as<std::byte>() + m * bytes, DType::kBF16,
-                                             shape.outputs, shape.inputs},
-                                  .bias = nullptr,
-                                  .out = out->data(),
-                                  .out_dtype = DType::kBF16,
-                                  .num_rows = rows},
-                                 stream);
-        }
-      }) / shape.matrices;
-      const double rate = static_cast<double>(bytes) / 1e3 / micros;
-      std::printf("linear %6u x %u, %3u rows: %7.2f us, %4.0f GB/s, %.2f of HBM, %.0f TFLOP/s\n",
-                  shape.outputs, shape.inputs, rows, micros, rate, rate / ceilings.hbm,
-                  2e-6 * rows * shape.outputs * shape.inputs / micros);
-    }
+  for (const DType dtype : {DType::kBF16, DType::kI8}) {
+    // INT8 halves the bytes: twice the matrices.
+    const uint32_t matrices = dtype == DType::kI8 ? 24 : 12;
+    BenchDenseShape(bench, ceilings, {9216, 3072, matrices}, dtype);
+    BenchDenseShape(bench, ceilings, {3072, 8192, matrices}, dtype);
+    BenchDenseShape(bench, ceilings, {151936, 3072, 1}, dtype);
   }
 }
 

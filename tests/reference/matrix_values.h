@@ -8,7 +8,7 @@
 
 namespace spearfish::reference {
 
-// W[row, col], widened exactly.
+// W[row, col], widened exactly (of I8: the product with its scale).
 double MatrixValue(const kernels::Matrix& matrix, size_t row, size_t col);
 
 // Element `index` of a float32 activation array.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <numeric>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
 #include "common/expert_cache/expert_record.h"
@@ -71,6 +72,18 @@ void Rotate(std::span<double> head, size_t position, double theta) {
   }
 }
 
+// Weights of one output to q * scale. The quotient is float32, as the rule says: in float64 a tie
+// could be decided the other way.
+void RoundToInt8(std::span<double> row) {
+  float largest = 0;
+  for (const double w : row) largest = std::fmax(largest, std::fabs(static_cast<float>(w)));
+  const float scale = largest / 127.0f;
+  if (scale == 0) return;
+  for (double& w : row) {
+    w = std::nearbyint(double{static_cast<float>(w) / scale}) * double{scale};
+  }
+}
+
 void AddTo(std::vector<double>& sum, const std::vector<double>& x) {
   for (size_t i = 0; i < sum.size(); ++i) sum[i] += x[i];
 }
@@ -85,13 +98,25 @@ std::vector<double> Qwen3MoeOracle::Weight(const std::string& name) const {
   return {values.begin(), values.end()};
 }
 
+std::vector<double> Qwen3MoeOracle::Projection(const std::string& name) const {
+  std::vector<double> w = Weight(name);
+  if (dense_bits_ == 16 || absl::EndsWith(name, "mlp.gate.weight")) return w;
+  const auto tensor = checkpoint_.Find(name);
+  SF_CHECK_OK(tensor.status());
+  const auto inputs = static_cast<size_t>(tensor->shape[1]);
+  for (size_t begin = 0; begin < w.size(); begin += inputs) {
+    RoundToInt8(std::span(w).subspan(begin, inputs));
+  }
+  return w;
+}
+
 Qwen3MoeOracle::Rows Qwen3MoeOracle::Project(const Rows& x, const std::string& weight,
                                              const std::string& bias) const {
   const auto tensor = checkpoint_.Find(weight);
   SF_CHECK_OK(tensor.status());
   const auto outputs = static_cast<size_t>(tensor->shape[0]);
   const auto inputs = static_cast<size_t>(tensor->shape[1]);
-  const std::vector<double> w = Weight(weight);
+  const std::vector<double> w = Projection(weight);
   std::vector<double> b(outputs, 0.0);
   if (config_.attention_bias && !bias.empty()) b = Weight(bias);
   Rows out;
@@ -156,9 +181,9 @@ Qwen3MoeOracle::Rows Qwen3MoeOracle::Attention(const Rows& x, const std::string&
 }
 
 Qwen3MoeOracle::Rows Qwen3MoeOracle::DenseMlp(const Rows& x, const std::string& prefix) const {
-  const std::vector<double> gate = Weight(prefix + "gate_proj.weight");
-  const std::vector<double> up = Weight(prefix + "up_proj.weight");
-  const std::vector<double> down = Weight(prefix + "down_proj.weight");
+  const std::vector<double> gate = Projection(prefix + "gate_proj.weight");
+  const std::vector<double> up = Projection(prefix + "up_proj.weight");
+  const std::vector<double> down = Projection(prefix + "down_proj.weight");
   Rows out;
   for (size_t begin = 0; begin < x.size(); begin += config_.hidden_size) {
     const std::vector<double> row =

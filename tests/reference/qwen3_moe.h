@@ -22,11 +22,15 @@ struct OracleOutput {
 };
 
 // Reads dense weights from the checkpoint and experts, dequantised, from the cache; both must
-// outlive it. A checkpoint that lacks a tensor ends the process.
+// outlive it. With dense_bits 8 the projections (not routers, not the embedding) are those of
+// kernels::Matrix's I8, dequantised. A checkpoint that lacks a tensor ends the process.
 class Qwen3MoeOracle {
  public:
-  Qwen3MoeOracle(const Checkpoint& checkpoint, const CacheView& cache)
-      : checkpoint_(checkpoint), cache_(cache), config_(checkpoint.config()) {}
+  Qwen3MoeOracle(const Checkpoint& checkpoint, const CacheView& cache, uint32_t dense_bits = 16)
+      : checkpoint_(checkpoint),
+        cache_(cache),
+        config_(checkpoint.config()),
+        dense_bits_(dense_bits) {}
 
   // One sequence, from position 0.
   OracleOutput Run(std::span<const TokenId> ids) const;
@@ -36,6 +40,8 @@ class Qwen3MoeOracle {
   using Rows = std::vector<double>;
 
   std::vector<double> Weight(const std::string& name) const;
+  // A matrix that is multiplied with: what dense_bits makes of it.
+  std::vector<double> Projection(const std::string& name) const;
   // rows . weight^T (+ bias, when the model has attention biases and `bias` is named).
   Rows Project(const Rows& x, const std::string& weight, const std::string& bias = "") const;
   Rows RmsNorm(const Rows& x, const std::string& weight) const;
@@ -47,6 +53,7 @@ class Qwen3MoeOracle {
   const Checkpoint& checkpoint_;
   const CacheView& cache_;
   const ModelConfig& config_;
+  const uint32_t dense_bits_;
 };
 
 }  // namespace spearfish::tests

@@ -89,6 +89,8 @@ class Model {
   virtual uint32_t max_step_sequences() const = 0;
 
   virtual uint64_t expert_record_bytes() const = 0;
+  // Device memory of the weights that are no experts.
+  virtual uint64_t dense_weight_bytes() const { return 0; }
 
   // --- Between steps: the soft tier of the experts gives frames and gets them back. What stands
   // here is right for a model without one. ---

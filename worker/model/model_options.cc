@@ -34,6 +34,10 @@ absl::Status ModelOptions::Validate(const ModelConfig& config) const {
     SF_RETURN_IF_ERROR(CheckRange("kv_blocks", kv_blocks, Resolved(config).BlocksPerSequence(),
                                   std::numeric_limits<int32_t>::max()));
   }
+  if (dense.bits != 8 && dense.bits != 16) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("model option out of range: dense.bits is %d; choose 8 or 16", dense.bits));
+  }
   SF_RETURN_IF_ERROR(pool.Validate());
   if (!(hard_share >= 0 && hard_share <= 1)) {
     return absl::InvalidArgumentError(

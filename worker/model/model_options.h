@@ -10,6 +10,7 @@
 #include "common/config/model_config.h"
 #include "worker/experts/expert_pool.h"
 #include "worker/kv/kv_layout.h"
+#include "worker/model/dense_options.h"
 
 namespace spearfish::worker {
 
@@ -25,6 +26,8 @@ struct ModelOptions {
   uint32_t kv_block_tokens = kDefaultBlockTokens;
   // Logits exist for so many rows at a time: a vocabulary of 150,000 takes 0.6 MB a row.
   uint32_t logit_chunk_rows = 64;
+
+  DenseOptions dense = {};  // of the weights that are no experts
 
   PoolOptions pool = {};
   double hard_share = 0.5;  // of the slots: never given to KV blocks or prefill

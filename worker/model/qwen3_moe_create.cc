@@ -138,7 +138,8 @@ absl::StatusOr<std::unique_ptr<Qwen3MoeModel>> Qwen3MoeModel::Create(const Check
 
   Parts parts;
   SF_ASSIGN_OR_RETURN(parts.stream, device.CreateStream("model"));
-  SF_ASSIGN_OR_RETURN(parts.weights, ModelWeights::Load(checkpoint, device, *parts.stream));
+  SF_ASSIGN_OR_RETURN(parts.weights,
+                      ModelWeights::Load(checkpoint, device, *parts.stream, options.dense));
   SF_ASSIGN_OR_RETURN(parts.inv_freq, MakeInvFreq(config, device, *parts.stream));
   SF_ASSIGN_OR_RETURN(parts.experts, ExpertStore::Create(cache, device, *parts.stream));
   SF_ASSIGN_OR_RETURN(parts.inputs, StagedMemory::Create(device, StepBatchBytes(limits.options),

@@ -52,6 +52,7 @@ class Qwen3MoeModel : public Model {
   uint32_t max_borrowed_step_tokens() const override { return limits_.options.MostStepTokens(); }
   uint32_t max_step_sequences() const override { return limits_.options.max_step_sequences; }
   uint64_t expert_record_bytes() const override { return parts_.experts->layout().record_bytes; }
+  uint64_t dense_weight_bytes() const override { return parts_.weights.memory->bytes(); }
 
   uint32_t BorrowStepTokens(uint32_t num_rows) override;
   void ReturnStepTokens() override;

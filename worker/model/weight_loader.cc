@@ -12,13 +12,16 @@
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "common/expert_cache/parallel_tasks.h"
 #include "common/tensor/host_tensor.h"
+#include "worker/model/int8_row.h"
 
 namespace spearfish::worker {
 namespace {
 
 constexpr uint64_t kAlignment = 256;
 constexpr size_t kStagingBytes = 8 * kMiB;
+constexpr size_t kRowsPerTask = 64;
 
 // The first element whose exponent is all ones (NaN or infinity).
 std::optional<size_t> FindNonFinite(std::span<const uint16_t> bf16) {
@@ -57,18 +60,48 @@ absl::StatusOr<std::optional<size_t>> Convert(const HostTensor& slice, DType dty
   return FindNonFinite(std::span<const float>(floats));
 }
 
+absl::Status NotFinite(const std::string& name, size_t element) {
+  return absl::InvalidArgumentError(
+      absl::StrFormat("checkpoint weight is NaN or infinite: element %d of %s; fetch or export the "
+                      "checkpoint again",
+                      element, name));
+}
+
+// Rows [begin, end) of a tensor to `out` and `scales`, one after the other.
+absl::Status QuantizeRows(const std::string& name, const HostTensor& tensor, size_t begin,
+                          size_t end, int8_t* out, float* scales) {
+  const auto cols = static_cast<size_t>(tensor.shape[1]);
+  std::vector<float> row(cols);
+  for (size_t r = begin; r < end; ++r) {
+    SF_RETURN_IF_ERROR(WidenToFloat(FlatSlice(tensor, r * cols, cols), row));
+    if (const auto bad = FindNonFinite(std::span<const float>(row))) {
+      return NotFinite(name, r * cols + *bad);
+    }
+    *scales++ = QuantizeInt8Row(row, out);
+    out += cols;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
-WeightLoader::WeightLoader(const Checkpoint& checkpoint, kernels::Stream& stream,
-                           kernels::Buffer& memory, std::unique_ptr<kernels::Buffer> staging)
-    : checkpoint_(checkpoint), stream_(&stream), memory_(&memory), staging_(std::move(staging)) {}
+WeightLoader::WeightLoader(const Checkpoint& checkpoint, const DenseOptions& options,
+                           kernels::Stream& stream, kernels::Buffer& memory,
+                           std::unique_ptr<kernels::Buffer> staging)
+    : checkpoint_(checkpoint),
+      options_(options),
+      stream_(&stream),
+      memory_(&memory),
+      staging_(std::move(staging)) {}
 
 absl::StatusOr<std::unique_ptr<WeightLoader>> WeightLoader::Create(const Checkpoint& checkpoint,
                                                                    kernels::Device& device,
                                                                    kernels::Stream& stream,
-                                                                   kernels::Buffer& memory) {
+                                                                   kernels::Buffer& memory,
+                                                                   const DenseOptions& options) {
   SF_ASSIGN_OR_RETURN(auto staging, device.AllocateHost(kStagingBytes));
-  return absl::WrapUnique(new WeightLoader(checkpoint, stream, memory, std::move(staging)));
+  return absl::WrapUnique(
+      new WeightLoader(checkpoint, options, stream, memory, std::move(staging)));
 }
 
 absl::StatusOr<kernels::Matrix> WeightLoader::LoadMatrix(const std::vector<std::string>& names) {
@@ -81,6 +114,34 @@ absl::StatusOr<kernels::Matrix> WeightLoader::LoadMatrix(const std::vector<std::
     matrix.cols = static_cast<uint32_t>(tensor.shape[1]);
   }
   SF_ASSIGN_OR_RETURN(matrix.data, Load(names, matrix.dtype));
+  return matrix;
+}
+
+absl::StatusOr<kernels::Matrix> WeightLoader::LoadProjection(
+    const std::vector<std::string>& names) {
+  return options_.bits == 8 ? LoadInt8(names) : LoadMatrix(names);
+}
+
+absl::StatusOr<kernels::Matrix> WeightLoader::LoadInt8(const std::vector<std::string>& names) {
+  kernels::Matrix matrix{.dtype = DType::kI8};
+  std::vector<HostTensor> tensors;
+  for (const std::string& name : names) {
+    SF_ASSIGN_OR_RETURN(tensors.emplace_back(), checkpoint_.Find(name));
+    const HostTensor& tensor = tensors.back();
+    SF_CHECK(tensor.shape.size() == 2);  // Checkpoint::Open has checked every shape
+    matrix.rows += static_cast<uint32_t>(tensor.shape[0]);
+    matrix.cols = static_cast<uint32_t>(tensor.shape[1]);
+  }
+  std::byte* rows = Place(uint64_t{matrix.rows} * matrix.cols);
+  std::byte* scales = Place(uint64_t{matrix.rows} * sizeof(float));
+  if (rows == nullptr) return matrix;
+  matrix.data = rows;
+  matrix.scales = reinterpret_cast<const float*>(scales);
+  for (size_t i = 0; i < names.size(); ++i) {
+    SF_RETURN_IF_ERROR(QuantizeTensor(names[i], tensors[i], rows, scales));
+    rows += static_cast<uint64_t>(tensors[i].num_elements());
+    scales += static_cast<uint64_t>(tensors[i].shape[0]) * sizeof(float);
+  }
   return matrix;
 }
 
@@ -122,14 +183,34 @@ absl::Status WeightLoader::CopyTensor(const std::string& name, const HostTensor&
     const size_t count = std::min(piece, elements - begin);
     SF_ASSIGN_OR_RETURN(const std::optional<size_t> bad,
                         Convert(FlatSlice(tensor, begin, count), dtype, staging_->as<std::byte>()));
-    if (bad.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrFormat("checkpoint weight is NaN or infinite: element %d of %s; fetch or export "
-                          "the checkpoint again",
-                          begin + *bad, name));
-    }
+    if (bad.has_value()) return NotFinite(name, begin + *bad);
     stream_->Copy(destination + begin * DTypeBytes(dtype), staging_->data(),
                   count * DTypeBytes(dtype));
+    stream_->Synchronize();  // the staging buffer is written again
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WeightLoader::QuantizeTensor(const std::string& name, const HostTensor& tensor,
+                                          std::byte* rows, std::byte* scales) {
+  const auto num_rows = static_cast<size_t>(tensor.shape[0]);
+  const auto cols = static_cast<size_t>(tensor.shape[1]);
+  // Scales first, then the rows that they are of.
+  const size_t piece = std::min(num_rows, staging_->bytes() / (cols + sizeof(float)));
+  SF_CHECK(piece > 0);
+  auto* const staged_scales = staging_->as<float>();
+  auto* const staged_rows = reinterpret_cast<int8_t*>(staged_scales + piece);
+  for (size_t begin = 0; begin < num_rows; begin += piece) {
+    const size_t count = std::min(piece, num_rows - begin);
+    const auto num_tasks = static_cast<uint32_t>((count + kRowsPerTask - 1) / kRowsPerTask);
+    SF_RETURN_IF_ERROR(RunTasks(num_tasks, options_.num_threads, [&](uint32_t task) {
+      const size_t first = task * kRowsPerTask;
+      const size_t end = std::min(first + kRowsPerTask, count);
+      return QuantizeRows(name, tensor, begin + first, begin + end, staged_rows + first * cols,
+                          staged_scales + first);
+    }));
+    stream_->Copy(rows + begin * cols, staged_rows, count * cols);
+    stream_->Copy(scales + begin * sizeof(float), staged_scales, count * sizeof(float));
     stream_->Synchronize();  // the staging buffer is written again
   }
   return absl::OkStatus();

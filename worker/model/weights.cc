@@ -10,13 +10,16 @@
 namespace spearfish::worker {
 namespace {
 
+constexpr char kEmbedding[] = "model.embed_tokens.weight";
+constexpr char kHead[] = "lm_head.weight";
+
 absl::StatusOr<AttentionWeights> LoadAttention(const ModelConfig& config, const std::string& prefix,
                                                WeightLoader& loader) {
   AttentionWeights weights;
   SF_ASSIGN_OR_RETURN(weights.qkv,
-                      loader.LoadMatrix({prefix + "q_proj.weight",  //
-                                         prefix + "k_proj.weight", prefix + "v_proj.weight"}));
-  SF_ASSIGN_OR_RETURN(weights.o, loader.LoadMatrix({prefix + "o_proj.weight"}));
+                      loader.LoadProjection({prefix + "q_proj.weight",  //
+                                             prefix + "k_proj.weight", prefix + "v_proj.weight"}));
+  SF_ASSIGN_OR_RETURN(weights.o, loader.LoadProjection({prefix + "o_proj.weight"}));
   SF_ASSIGN_OR_RETURN(weights.q_norm, loader.LoadVector({prefix + "q_norm.weight"}));
   SF_ASSIGN_OR_RETURN(weights.k_norm, loader.LoadVector({prefix + "k_norm.weight"}));
   if (!config.attention_bias) return weights;
@@ -39,28 +42,35 @@ absl::StatusOr<LayerWeights> LoadLayer(const ModelConfig& config, LayerId layer,
     SF_ASSIGN_OR_RETURN(weights.router, loader.LoadMatrix({prefix + "mlp.gate.weight"}));
     return weights;
   }
-  SF_ASSIGN_OR_RETURN(weights.mlp.gate_up, loader.LoadMatrix({prefix + "mlp.gate_proj.weight",
-                                                              prefix + "mlp.up_proj.weight"}));
-  SF_ASSIGN_OR_RETURN(weights.mlp.down, loader.LoadMatrix({prefix + "mlp.down_proj.weight"}));
+  SF_ASSIGN_OR_RETURN(weights.mlp.gate_up, loader.LoadProjection({prefix + "mlp.gate_proj.weight",
+                                                                  prefix + "mlp.up_proj.weight"}));
+  SF_ASSIGN_OR_RETURN(weights.mlp.down, loader.LoadProjection({prefix + "mlp.down_proj.weight"}));
   return weights;
 }
 
 absl::StatusOr<kernels::Matrix> LoadEmbedding(WeightLoader& loader) {
-  return loader.LoadMatrix({"model.embed_tokens.weight"});
+  return loader.LoadMatrix({kEmbedding});
+}
+
+// A quantised head has weights of its own.
+bool HeadIsEmbedding(const ModelConfig& config, const DenseOptions& options) {
+  return config.tie_word_embeddings && options.bits == 16;
 }
 
 // All but an embedding that is not also the head.
-absl::StatusOr<ModelWeights> LoadAll(const ModelConfig& config, WeightLoader& loader) {
+absl::StatusOr<ModelWeights> LoadAll(const ModelConfig& config, const DenseOptions& options,
+                                     WeightLoader& loader) {
   ModelWeights weights;
   for (uint32_t layer = 0; layer < config.num_layers; ++layer) {
     SF_ASSIGN_OR_RETURN(weights.layers.emplace_back(), LoadLayer(config, LayerId{layer}, loader));
   }
   SF_ASSIGN_OR_RETURN(weights.final_norm, loader.LoadVector({"model.norm.weight"}));
-  if (config.tie_word_embeddings) {
+  if (HeadIsEmbedding(config, options)) {
     SF_ASSIGN_OR_RETURN(weights.lm_head, LoadEmbedding(loader));
     weights.embedding = weights.lm_head;
   } else {
-    SF_ASSIGN_OR_RETURN(weights.lm_head, loader.LoadMatrix({"lm_head.weight"}));
+    SF_ASSIGN_OR_RETURN(weights.lm_head,
+                        loader.LoadProjection({config.tie_word_embeddings ? kEmbedding : kHead}));
   }
   return weights;
 }
@@ -68,19 +78,22 @@ absl::StatusOr<ModelWeights> LoadAll(const ModelConfig& config, WeightLoader& lo
 }  // namespace
 
 absl::StatusOr<ModelWeights> ModelWeights::Load(const Checkpoint& checkpoint,
-                                                kernels::Device& device, kernels::Stream& stream) {
-  WeightLoader measure(checkpoint);
-  SF_RETURN_IF_ERROR(LoadAll(checkpoint.config(), measure).status());
+                                                kernels::Device& device, kernels::Stream& stream,
+                                                const DenseOptions& options) {
+  const ModelConfig& config = checkpoint.config();
+  WeightLoader measure(checkpoint, options);
+  SF_RETURN_IF_ERROR(LoadAll(config, options, measure).status());
   SF_ASSIGN_OR_RETURN(auto memory, device.Allocate(measure.bytes(), "the dense weights"));
-  SF_ASSIGN_OR_RETURN(auto loader, WeightLoader::Create(checkpoint, device, stream, *memory));
-  SF_ASSIGN_OR_RETURN(ModelWeights weights, LoadAll(checkpoint.config(), *loader));
+  SF_ASSIGN_OR_RETURN(auto loader,
+                      WeightLoader::Create(checkpoint, device, stream, *memory, options));
+  SF_ASSIGN_OR_RETURN(ModelWeights weights, LoadAll(config, options, *loader));
   weights.memory = std::move(memory);
-  if (checkpoint.config().tie_word_embeddings) return weights;
-  WeightLoader measure_embedding(checkpoint);
+  if (HeadIsEmbedding(config, options)) return weights;
+  WeightLoader measure_embedding(checkpoint, options);
   SF_RETURN_IF_ERROR(LoadEmbedding(measure_embedding).status());
   SF_ASSIGN_OR_RETURN(weights.host_memory, device.AllocateHost(measure_embedding.bytes()));
-  SF_ASSIGN_OR_RETURN(loader,
-                      WeightLoader::Create(checkpoint, device, stream, *weights.host_memory));
+  SF_ASSIGN_OR_RETURN(
+      loader, WeightLoader::Create(checkpoint, device, stream, *weights.host_memory, options));
   SF_ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding(*loader));
   return weights;
 }

@@ -9,6 +9,7 @@
 #include "common/safetensors/checkpoint.h"
 #include "kernels/api/device.h"
 #include "kernels/api/kernels.h"
+#include "worker/model/dense_options.h"
 
 namespace spearfish::worker {
 
@@ -37,21 +38,25 @@ struct LayerWeights {
 };
 
 // Owns the allocations that all pointers lead into. Matrices keep BF16, or become F32 if any
-// part is F16 or F32; norms and biases are F32. A tied lm_head is the embedding itself. Immutable
-// after Load; the device must outlive it.
+// part is F16 or F32; norms and biases are F32. With 8 bits the matrices of Linear (attention, MLP
+// and lm_head) are I8, while embedding and routers stay as they are. A tied lm_head is the
+// embedding itself, but with 8 bits a quantised copy of it. Immutable after Load; the device must
+// outlive it.
 struct ModelWeights {
   std::unique_ptr<kernels::Buffer> memory;       // of the device
-  std::unique_ptr<kernels::Buffer> host_memory;  // of the embedding; null when it is tied
-  // [vocab, hidden]. Not tied: in page-locked host memory, as a step reads just a row a token.
+  std::unique_ptr<kernels::Buffer> host_memory;  // of the embedding; null when it is the head
+  // [vocab, hidden]. Not the head: in page-locked host memory, as a step reads just a row a token.
   kernels::Matrix embedding;
   std::vector<LayerWeights> layers;
   const float* final_norm = nullptr;  // [hidden]
   kernels::Matrix lm_head;            // [vocab, hidden]
 
   // InvalidArgument names a tensor that holds NaN or infinity; ResourceExhausted when the device's
-  // budget does not hold the weights. Waits until the device has them.
+  // budget does not hold the weights. Quantises while it copies, through a small buffer. Waits
+  // until the device has them.
   static absl::StatusOr<ModelWeights> Load(const Checkpoint& checkpoint, kernels::Device& device,
-                                           kernels::Stream& stream);
+                                           kernels::Stream& stream,
+                                           const DenseOptions& options = {});
 };
 
 }  // namespace spearfish::worker

@@ -23,6 +23,7 @@ TEST(CommandLine, UsageErrorsEndWithTwo) {
   const std::string model = "--model=" + tests::BundledCheckpoint();
   EXPECT_EQ(ExitStatus({}), 2);
   EXPECT_EQ(ExitStatus({model, "--bits=5"}), 2);
+  EXPECT_EQ(ExitStatus({model, "--dense-bits=4"}), 2);
   EXPECT_EQ(ExitStatus({model, "--scale=best"}), 2);
   EXPECT_EQ(ExitStatus({model, "--device=tpu"}), 2);
   EXPECT_EQ(ExitStatus({model, "--vram-budget=much"}), 2);

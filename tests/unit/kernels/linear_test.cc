@@ -36,17 +36,23 @@ class LinearCase {
     for (float& value : bias_) value = normal(random);
     const size_t count = size_t{shape.outputs} * shape.inputs;
     weights_.resize(count * DTypeBytes(dtype));
+    // The values of an I8 matrix are about as large as the others'.
+    std::uniform_int_distribution<int> integer(-127, 127);
+    scales_.resize(shape.outputs);
+    for (float& scale : scales_) scale = std::exp2(normal(random)) / 73.0f;
     for (size_t i = 0; i < count; ++i) {
       const float value = normal(random);
       const BFloat16 narrow = ToBFloat16(value);
       if (dtype == DType::kF32) std::memcpy(&weights_[i * sizeof(value)], &value, sizeof(value));
       if (dtype == DType::kBF16) std::memcpy(&weights_[i * 2], &narrow, sizeof(narrow));
+      if (dtype == DType::kI8) weights_[i] = static_cast<std::byte>(integer(random));
     }
     args_ = {.x = x_.data(),
              .weight = {.data = weights_.data(),
                         .dtype = dtype,
                         .rows = shape.outputs,
-                        .cols = shape.inputs},
+                        .cols = shape.inputs,
+                        .scales = dtype == DType::kI8 ? scales_.data() : nullptr},
              .bias = with_bias ? bias_.data() : nullptr,
              .out = nullptr,
              .out_dtype = DType::kF32,
@@ -73,6 +79,7 @@ class LinearCase {
   std::vector<float> x_;
   std::vector<float> bias_;
   std::vector<std::byte> weights_;
+  std::vector<float> scales_;
   LinearArgs args_;
 };
 
@@ -103,7 +110,7 @@ TEST_P(LinearTest, MatchesOracleOnOddShapes) {
   const Shape shapes[] = {{1, 1, 1},    {1, 7, 3},     {2, 64, 64},  {3, 5, 17},  {4, 33, 100},
                           {5, 130, 31}, {7, 12, 1025}, {9, 257, 48}, {70, 9, 129}};
   for (const Shape& shape : shapes) {
-    for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    for (const DType dtype : {DType::kBF16, DType::kF32, DType::kI8}) {
       SCOPED_TRACE(::testing::Message() << shape.rows << " x " << shape.outputs << " x "
                                         << shape.inputs << " " << DTypeName(dtype));
       const LinearCase linear(shape, dtype, shape.rows % 2 == 1);
@@ -113,13 +120,15 @@ TEST_P(LinearTest, MatchesOracleOnOddShapes) {
 }
 
 TEST_P(LinearTest, MatchesOracleOnALongSum) {
-  const LinearCase linear({3, 40, 6144}, DType::kBF16, false);
-  ExpectNear(linear, linear.Run(0, 3, 1));
+  for (const DType dtype : {DType::kBF16, DType::kI8}) {
+    const LinearCase linear({3, 40, 6144}, dtype, false);
+    ExpectNear(linear, linear.Run(0, 3, 1));
+  }
 }
 
 TEST_P(LinearTest, RowBitsDoNotDependOnRowsOrThreads) {
   for (const uint32_t inputs : {100u, 256u}) {
-    for (const DType dtype : {DType::kBF16, DType::kF32}) {
+    for (const DType dtype : {DType::kBF16, DType::kF32, DType::kI8}) {
       const Shape shape = {.rows = 11, .outputs = 37, .inputs = inputs};
       const LinearCase linear(shape, dtype, true);
       const std::vector<float> whole = linear.Run(0, shape.rows, 1);

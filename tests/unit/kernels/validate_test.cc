@@ -68,6 +68,28 @@ TEST(ValidateTest, Linear) {
   LinearArgs bad = good;
   bad.out = kB;
   ExpectRefused(Validate(bad), "out aliases an input");
+  bad = good;
+  bad.weight.dtype = DType::kF16;
+  ExpectRefused(Validate(bad), "weight.dtype is F16");
+}
+
+TEST(ValidateTest, Int8WeightsNeedScalesAndAreForLinearOnly) {
+  LinearArgs linear{.x = kB,
+                    .weight = {kA, DType::kI8, 3, 7, kFloats},
+                    .bias = nullptr,
+                    .out = kC,
+                    .out_dtype = DType::kF32,
+                    .num_rows = 1};
+  EXPECT_TRUE(Validate(linear).ok());
+  const EmbedArgs embed{.ids = kInts, .table = linear.weight, .out = kB, .num_rows = 2};
+  ExpectRefused(Validate(embed), "table.dtype is I8; must be BF16 or F32");
+  linear.weight.scales = nullptr;
+  ExpectRefused(Validate(linear), "weight.scales is null");
+  linear.weight.scales = kFloats + 1;
+  ExpectRefused(Validate(linear), "weight.scales is not aligned");
+  linear.weight.scales = kFloats;
+  linear.weight.cols = 0;
+  ExpectRefused(Validate(linear), "weight.cols is 0");
 }
 
 TEST(ValidateTest, QkNormRopeAppendAndItsCache) {

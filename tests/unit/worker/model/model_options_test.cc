@@ -38,6 +38,8 @@ TEST(ModelOptionsTest, NamesFieldValueAndBound) {
               testing::HasSubstr("max_borrowed_step_tokens is 7; choose 8 to 65536"));
   EXPECT_THAT(MessageOf({.kv_block_tokens = 0}), testing::HasSubstr("kv_block_tokens is 0"));
   EXPECT_THAT(MessageOf({.logit_chunk_rows = 0}), testing::HasSubstr("logit_chunk_rows is 0"));
+  EXPECT_THAT(MessageOf({.dense = {.bits = 4}}),
+              testing::HasSubstr("dense.bits is 4; choose 8 or 16"));
 }
 
 TEST(ModelOptionsTest, OneSequenceMustFitTheBlocks) {

@@ -64,6 +64,7 @@ struct Variant {
   const char* name;
   SyntheticOptions checkpoint;
   QuantOptions quant = {.bits = 4, .scale = ScaleMode::kMse};
+  uint32_t dense_bits = 16;
 
   friend void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 };
@@ -72,11 +73,14 @@ class Qwen3MoeModelOracleTest : public testing::TestWithParam<Variant> {};
 
 TEST_P(Qwen3MoeModelOracleTest, ForwardIsTheOracles) {
   const tests::TempDir dir;
-  const auto loaded = LoadSynthetic(dir, GetParam().checkpoint, {.quant = GetParam().quant});
+  const uint32_t dense_bits = GetParam().dense_bits;
+  const auto loaded =
+      LoadSynthetic(dir, GetParam().checkpoint,
+                    {.quant = GetParam().quant, .model = {.dense = {.bits = dense_bits}}});
   ASSERT_NE(loaded, nullptr);
   const std::vector<TokenId> prompt = SomePrompt(37);
   const tests::OracleOutput oracle =
-      tests::Qwen3MoeOracle(*loaded->checkpoint, loaded->cache->cache()).Run(prompt);
+      tests::Qwen3MoeOracle(*loaded->checkpoint, loaded->cache->cache(), dense_bits).Run(prompt);
 
   SequenceRunner runner(*loaded->model);
   const RunOutput run = runner.Run(prompt, {.num_generated = 1, .top_n = kVocab});
@@ -121,7 +125,13 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{"WideHeads", {.num_heads = 3, .num_kv_heads = 1, .head_dim = 80}},
         Variant{"SmallSlices", {.hidden_size = 64, .moe_intermediate_size = 192}},
         Variant{"Float16", {.dtype = DType::kF16}},  //
-        Variant{"Float32", {.dtype = DType::kF32}}, Variant{"LargeTheta", {.rope_theta = 1e6f}}),
+        Variant{"Float32", {.dtype = DType::kF32}}, Variant{"LargeTheta", {.rope_theta = 1e6f}},
+        Variant{"DenseInt8", {}, {.bits = 4}, 8},
+        Variant{"DenseInt8TiedHead", {.tie_word_embeddings = true}, {.bits = 4}, 8},
+        Variant{"DenseInt8AttentionBias", {.attention_bias = true}, {.bits = 4}, 8},
+        Variant{
+            "DenseInt8MlpOnlyLayers", {.num_layers = 4, .mlp_only_layers = {0, 2}}, {.bits = 4}, 8},
+        Variant{"DenseInt8Float32", {.dtype = DType::kF32}, {.bits = 4}, 8}),
     [](const auto& test) { return test.param.name; });
 
 class Qwen3MoeModelTest : public testing::Test {

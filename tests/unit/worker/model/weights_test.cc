@@ -7,13 +7,16 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "kernels/cpu/cpu_device.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/temp_dir.h"
+#include "worker/model/int8_row.h"
 
 namespace spearfish::worker {
 namespace {
@@ -21,7 +24,7 @@ namespace {
 class WeightsTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto device = kernels::CpuDevice::Create({.budget_bytes = 16 * kMiB});
+    auto device = kernels::CpuDevice::Create({.budget_bytes = 64 * kMiB});
     ASSERT_TRUE(device.ok()) << device.status();
     device_ = *std::move(device);
     auto stream = device_->CreateStream("test");
@@ -30,15 +33,17 @@ class WeightsTest : public testing::Test {
   }
 
   absl::StatusOr<ModelWeights> Load(const tests::SyntheticCheckpoint& checkpoint,
-                                    const tests::SyntheticOptions& options) {
+                                    const tests::SyntheticOptions& options,
+                                    const DenseOptions& dense = {}) {
     tests::WriteSyntheticCheckpoint(checkpoint, options, dir_.path());
     auto opened = Checkpoint::Open(dir_.path());
     if (!opened.ok()) return opened.status();
     checkpoint_ = *std::move(opened);
-    return ModelWeights::Load(*checkpoint_, *device_, *stream_);
+    return ModelWeights::Load(*checkpoint_, *device_, *stream_, dense);
   }
-  absl::StatusOr<ModelWeights> Load(const tests::SyntheticOptions& options) {
-    return Load(tests::MakeSyntheticCheckpoint(options), options);
+  absl::StatusOr<ModelWeights> Load(const tests::SyntheticOptions& options,
+                                    const DenseOptions& dense = {}) {
+    return Load(tests::MakeSyntheticCheckpoint(options), options, dense);
   }
 
   std::vector<float> Source(const std::string& name) {
@@ -146,13 +151,92 @@ TEST_F(WeightsTest, NamesAWeightThatIsNotFinite) {
            {"model.layers.1.self_attn.v_proj.weight", "model.norm.weight"}) {
         const tests::SyntheticOptions options{.dtype = dtype};
         tests::SyntheticCheckpoint checkpoint = tests::MakeSyntheticCheckpoint(options);
-        Poison(checkpoint, name, 77, value);
-        const absl::Status status = Load(checkpoint, options).status();
-        EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-        EXPECT_THAT(std::string(status.message()), testing::HasSubstr("element 77 of " + name));
+        const size_t element = name == "model.norm.weight" ? 77 : 277;
+        Poison(checkpoint, name, element, value);
+        for (const uint32_t bits : {16u, 8u}) {
+          const absl::Status status = Load(checkpoint, options, {.bits = bits}).status();
+          EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+          EXPECT_THAT(std::string(status.message()),
+                      testing::HasSubstr(absl::StrCat("element ", element, " of ", name)));
+        }
       }
     }
   }
+}
+
+// Row by row what QuantizeInt8Row makes of the tensors, one after the other.
+void ExpectQuantized(const kernels::Matrix& matrix, const std::vector<float>& source) {
+  ASSERT_EQ(matrix.dtype, DType::kI8);
+  ASSERT_EQ(source.size(), size_t{matrix.rows} * matrix.cols);
+  std::vector<int8_t> q(matrix.cols);
+  for (size_t n = 0; n < matrix.rows; ++n) {
+    const float scale =
+        QuantizeInt8Row(std::span(source).subspan(n * matrix.cols, matrix.cols), q.data());
+    EXPECT_EQ(matrix.scales[n], scale) << "row " << n;
+    const auto* row = static_cast<const int8_t*>(matrix.data) + n * matrix.cols;
+    EXPECT_TRUE(std::equal(q.begin(), q.end(), row)) << "row " << n;
+  }
+}
+
+TEST_F(WeightsTest, EightBitsQuantiseWhatLinearMultipliesWith) {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    const tests::SyntheticOptions options{.mlp_only_layers = {1}, .dtype = dtype};
+    const auto weights = Load(options, {.bits = 8});
+    ASSERT_TRUE(weights.ok()) << weights.status();
+    const std::string prefix = "model.layers.0.self_attn.";
+    std::vector<float> qkv;
+    for (const char* part : {"q_proj", "k_proj", "v_proj"}) {
+      const std::vector<float> rows = Source(absl::StrCat(prefix, part, ".weight"));
+      qkv.insert(qkv.end(), rows.begin(), rows.end());
+    }
+    ExpectQuantized(weights->layers[0].attention.qkv, qkv);
+    ExpectQuantized(weights->layers[0].attention.o, Source(prefix + "o_proj.weight"));
+    ExpectQuantized(weights->layers[1].mlp.down, Source("model.layers.1.mlp.down_proj.weight"));
+    ExpectQuantized(weights->lm_head, Source("lm_head.weight"));
+    EXPECT_EQ(weights->layers[1].mlp.gate_up.dtype, DType::kI8);
+    const DType kept = dtype == DType::kBF16 ? DType::kBF16 : DType::kF32;
+    EXPECT_EQ(weights->embedding.dtype, kept);
+    EXPECT_EQ(weights->layers[0].router.dtype, kept);
+  }
+}
+
+TEST_F(WeightsTest, AQuantisedHeadLeavesTheTiedEmbeddingWithTheHost) {
+  const tests::SyntheticOptions options{.tie_word_embeddings = true};
+  const auto weights = Load(options, {.bits = 8});
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  ExpectQuantized(weights->lm_head, Source("model.embed_tokens.weight"));
+  ASSERT_NE(weights->host_memory, nullptr);
+  EXPECT_EQ(weights->embedding.data, weights->host_memory->data());
+  const auto tensor = checkpoint_->Find("model.embed_tokens.weight");
+  ASSERT_TRUE(tensor.ok());
+  EXPECT_EQ(std::memcmp(weights->embedding.data, tensor->bytes.data(), tensor->bytes.size()), 0);
+}
+
+TEST_F(WeightsTest, EightBitsAreTheSameWithAnyNumberOfThreads) {
+  // Several pieces of the staging buffer, the last one not full.
+  const tests::SyntheticOptions options{.vocab_size = 70001, .num_layers = 1};
+  const tests::SyntheticCheckpoint checkpoint = tests::MakeSyntheticCheckpoint(options);
+  const auto one = Load(checkpoint, options, {.bits = 8, .num_threads = 1});
+  ASSERT_TRUE(one.ok()) << one.status();
+  const auto three = Load(checkpoint, options, {.bits = 8, .num_threads = 3});
+  ASSERT_TRUE(three.ok()) << three.status();
+  const size_t bytes = size_t{one->lm_head.rows} * one->lm_head.cols;
+  ASSERT_GT(bytes, 8 * kMiB);
+  EXPECT_EQ(std::memcmp(one->lm_head.data, three->lm_head.data, bytes), 0);
+  EXPECT_EQ(
+      std::memcmp(one->lm_head.scales, three->lm_head.scales, one->lm_head.rows * sizeof(float)),
+      0);
+  ExpectQuantized(one->lm_head, Source("lm_head.weight"));
+}
+
+TEST_F(WeightsTest, EightBitsTakeHalfTheMemory) {
+  const tests::SyntheticOptions options;
+  const auto wide = Load(options);
+  ASSERT_TRUE(wide.ok()) << wide.status();
+  const auto narrow = Load(options, {.bits = 8});
+  ASSERT_TRUE(narrow.ok()) << narrow.status();
+  // Norms, routers and scales are the rest.
+  EXPECT_LT(narrow->memory->bytes(), wide->memory->bytes() * 6 / 10);
 }
 
 TEST_F(WeightsTest, SaysWhenTheBudgetIsTooSmall) {
