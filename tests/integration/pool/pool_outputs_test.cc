@@ -23,10 +23,6 @@ using tests::LoadedModel;
 using tests::LoadedModelOptions;
 using tests::RequestMix;
 
-std::string Checkpoint3m() {
-  return std::string(SPEARFISH_SOURCE_DIR) + "/tests/data/qwen3-moe-3m";
-}
-
 // Steps that the stress runs at least; the long run is asked for by the environment.
 uint64_t StressSteps() {
   const char* text = std::getenv("SPEARFISH_STRESS_STEPS");
@@ -34,7 +30,7 @@ uint64_t StressSteps() {
 }
 
 std::unique_ptr<LoadedModel> Load(const LoadedModelOptions& options) {
-  auto loaded = LoadedModel::Create(Checkpoint3m(), options);
+  auto loaded = LoadedModel::Create(tests::BundledCheckpoint(), options);
   EXPECT_TRUE(loaded.ok()) << loaded.status();
   return loaded.ok() ? *std::move(loaded) : nullptr;
 }
@@ -99,7 +95,7 @@ LoadedModelOptions Scarce() {
 }
 
 TEST(PoolOutputs, StayWhileFramesChangeHands) {
-  const auto tokenizer = Tokenizer::FromFile(Checkpoint3m() + "/tokenizer.json");
+  const auto tokenizer = Tokenizer::FromFile(tests::BundledCheckpoint() + "/tokenizer.json");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   RequestMix mix({.num_requests = 20, .max_prompt = 250, .max_tokens = 30, .vocab = 2000});
   {
