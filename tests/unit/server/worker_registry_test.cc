@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/rpc/channel_security.h"
 #include "server/dispatch/worker_discovery.h"
 
 namespace spearfish::server {
@@ -34,7 +36,9 @@ class WorkerRegistryTest : public ::testing::Test {
 
   absl::Time now_ = absl::UnixEpoch();
   // Nothing listens there; channels don't connect before they are used.
-  WorkerRegistry registry_{{"127.0.0.1:1", "127.0.0.1:2"}, {.clock = [this] { return now_; }}};
+  std::unique_ptr<ChannelSecurity> plain_ = *ChannelSecurity::Create({});
+  WorkerRegistry registry_{
+      {"127.0.0.1:1", "127.0.0.1:2"}, {.clock = [this] { return now_; }}, *plain_};
 };
 
 TEST_F(WorkerRegistryTest, LeasesCountAsLoad) {
