@@ -17,10 +17,10 @@ namespace spearfish {
 
 // What the gate looks at.
 struct CallHeaders {
-  absl::string_view path;           // "/package.Service/Method"
-  absl::string_view authorization;  // empty: none
+  absl::string_view path = {};           // "/package.Service/Method"
+  absl::string_view authorization = {};  // empty: none
   // Of the verified client certificate: common name and alternative names.
-  std::vector<absl::string_view> peer_names;
+  std::vector<absl::string_view> peer_names = {};
 };
 
 // Thread-safe. Stands before every service of a port, also before methods that are not there.

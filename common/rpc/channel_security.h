@@ -20,9 +20,9 @@ namespace spearfish {
 struct ChannelSecurityOptions {
   // "--tls": TLS with the host's own authorities; implied by every other field.
   bool tls = false;
-  TlsFiles files;
+  TlsFiles files = {};
   // What the server's certificate must name, instead of the host in the address.
-  std::string server_name;
+  std::string server_name = {};
 
   bool wants_tls() const {
     return tls || !files.certificate.empty() || !files.key.empty() || !files.authorities.empty() ||

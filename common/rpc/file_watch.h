@@ -18,8 +18,8 @@
 namespace spearfish {
 
 struct FileWatchOptions {
-  std::string what;                // for the log: "TLS certificate"
-  std::vector<std::string> paths;  // empty ones are left out
+  std::string what = {};                // for the log: "TLS certificate"
+  std::vector<std::string> paths = {};  // empty ones are left out
   absl::Duration interval = absl::Seconds(1);
   std::function<absl::Time()> clock = [] { return absl::Now(); };
 };

@@ -19,11 +19,11 @@
 namespace spearfish {
 
 struct PortSecurity {
-  std::unique_ptr<ReloadedTls> tls;  // null: no TLS
+  std::unique_ptr<ReloadedTls> tls = nullptr;  // null: no TLS
   bool requires_client_certificate = false;
   mode_t socket_mode = 0600;  // of a unix socket
   // Shared with whoever asks it for tokens' names.
-  std::shared_ptr<CallGate> gate;
+  std::shared_ptr<CallGate> gate = nullptr;
 };
 
 // Written on gRPC's C interface, because its C++ one can neither renew certificates without a

@@ -13,9 +13,9 @@ namespace spearfish {
 
 // Paths and the flags that gave them, for errors. An empty path: there is none.
 struct TlsFiles {
-  std::string certificate;
-  std::string key;
-  std::string authorities;
+  std::string certificate = {};
+  std::string key = {};
+  std::string authorities = {};
   std::string certificate_flag = "--tls-cert";
   std::string key_flag = "--tls-key";
   std::string authorities_flag = "--tls-ca";
@@ -27,9 +27,9 @@ struct TlsFiles {
 
 // PEM texts; empty where there is no file.
 struct TlsMaterial {
-  std::string certificate;
-  std::string key;
-  std::string authorities;
+  std::string certificate = {};
+  std::string key = {};
+  std::string authorities = {};
 };
 
 using ReloadedTls = ReloadedFiles<TlsMaterial>;

@@ -17,7 +17,7 @@ namespace spearfish {
 
 struct TokenFileOptions {
   std::string flag = "--auth-tokens-file";  // for errors
-  std::string path;
+  std::string path = {};
   absl::Duration look_interval = absl::Seconds(1);
 };
 
