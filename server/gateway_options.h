@@ -9,7 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/rpc/channel_security.h"
-#include "common/rpc/listener.h"
+#include "common/rpc/listener_options.h"
 #include "server/admission/admission_queue.h"
 #include "server/dispatch/worker_registry.h"
 

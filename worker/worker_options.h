@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/expert_cache/record_layout.h"
-#include "common/rpc/listener.h"
+#include "common/rpc/listener_options.h"
 
 namespace spearfish::worker {
 

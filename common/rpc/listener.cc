@@ -5,44 +5,6 @@
 #include "common/rpc/tls_files.h"
 
 namespace spearfish {
-namespace {
-
-TlsFiles FilesOf(const ListenerOptions& options) {
-  return {.certificate = options.tls_certificate,
-          .key = options.tls_key,
-          .authorities = options.tls_client_authorities,
-          .authorities_flag = "--tls-client-ca"};
-}
-
-}  // namespace
-
-absl::Status ListenerOptions::Validate(const ListenAddress& address) const {
-  SF_RETURN_IF_ERROR(limits.Validate());
-  SF_RETURN_IF_ERROR(FilesOf(*this).Validate());
-  if (!tls_client_authorities.empty() && tls_certificate.empty()) {
-    return absl::InvalidArgumentError(
-        "--tls-client-ca without --tls-cert: clients show certificates over TLS only; give "
-        "--tls-cert and --tls-key");
-  }
-  if (!tls_allowed_clients.empty() && tls_client_authorities.empty()) {
-    return absl::InvalidArgumentError(
-        "--tls-allowed-clients without --tls-client-ca: nobody would verify the names; give "
-        "--tls-client-ca");
-  }
-  if (!auth_tokens_file.empty() && tls_certificate.empty() && !address.IsLocal() &&
-      !insecure_tokens) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--auth-tokens-file without TLS on ", address.ToString(),
-        ": everybody on the network could read the tokens; give --tls-cert and --tls-key, listen "
-        "on a loopback address or a unix socket, or say --insecure-tokens"));
-  }
-  if (socket_mode > 0777 || (socket_mode & 0600) != 0600) {
-    return absl::InvalidArgumentError(
-        "--socket-mode is out of range; give an octal mode such as 0660 that lets the owner read "
-        "and write");
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(const std::string& address,
                                                            const ListenerOptions& options) {
@@ -64,7 +26,7 @@ absl::Status Listener::Open(const ListenerOptions& options) {
                         .gate = gate_};
   is_encrypted_ = !options.tls_certificate.empty();
   if (is_encrypted_) {
-    SF_ASSIGN_OR_RETURN(security.tls, OpenTlsFiles(FilesOf(options)));
+    SF_ASSIGN_OR_RETURN(security.tls, OpenTlsFiles(options.Files()));
   }
   if (address_.kind == ListenAddress::Kind::kUnix) {
     SF_RETURN_IF_ERROR(RemoveStaleSocket(address_.path));

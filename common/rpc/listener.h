@@ -4,37 +4,19 @@
 
 #include <grpcpp/server_builder.h>
 
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/rpc/call_gate.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/listener_options.h"
 #include "common/rpc/port_credentials.h"
 #include "common/rpc/token_file.h"
 #include "common/rpc/transport_limits.h"
 
 namespace spearfish {
-
-struct ListenerOptions {
-  // PEM files. Without them the port speaks plain text.
-  std::string tls_certificate = {};
-  std::string tls_key = {};
-  // Who signs clients' certificates; empty: clients need none.
-  std::string tls_client_authorities = {};
-  // Names (common or alternative) of which a client's certificate must have one; empty: any.
-  std::vector<std::string> tls_allowed_clients = {};
-  std::string auth_tokens_file = {};  // empty: no tokens
-  bool insecure_tokens = false;       // also in plain text over a network
-  uint32_t socket_mode = 0600;        // of a unix socket
-  TransportLimits limits = {};
-
-  // InvalidArgument naming the flag. Reads no file.
-  absl::Status Validate(const ListenAddress& address) const;
-};
 
 // Made before the server is built and used by one thread; the server may outlive it.
 class Listener {

@@ -4,7 +4,7 @@
 
 #include <CLI/App.hpp>
 
-#include "common/rpc/listener.h"
+#include "common/rpc/listener_options.h"
 
 namespace spearfish {
 

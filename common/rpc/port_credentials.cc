@@ -28,10 +28,14 @@ void AddPeerNames(grpc_auth_context* context, const char* property, CallHeaders&
 
 CallHeaders HeadersOf(grpc_auth_context* context, const grpc_metadata* metadata, size_t count) {
   CallHeaders call;
+  int num_tokens = 0;
   for (size_t i = 0; i < count; ++i) {
     const absl::string_view key = ToView(metadata[i].key);
     if (key == kPathKey) call.path = ToView(metadata[i].value);
-    if (key == kAuthorizationKey) call.authorization = ToView(metadata[i].value);
+    // Of several none counts: who looks next might take another one.
+    if (key == kAuthorizationKey) {
+      call.authorization = ++num_tokens == 1 ? ToView(metadata[i].value) : absl::string_view();
+    }
   }
   if (grpc_auth_context_peer_is_authenticated(context) != 0) {
     AddPeerNames(context, GRPC_X509_SAN_PROPERTY_NAME, call);
@@ -43,8 +47,10 @@ CallHeaders HeadersOf(grpc_auth_context* context, const grpc_metadata* metadata,
 grpc_ssl_server_certificate_config* ToConfig(const TlsMaterial& material) {
   const grpc_ssl_pem_key_cert_pair pair = {.private_key = material.key.c_str(),
                                            .cert_chain = material.certificate.c_str()};
-  const char* const roots = material.authorities.empty() ? nullptr : material.authorities.c_str();
-  return grpc_ssl_server_certificate_config_create(roots, &pair, 1);
+  // gRPC 1.51 wants some here, though it uses them only where it asks clients for certificates.
+  const std::string& roots =
+      material.authorities.empty() ? material.certificate : material.authorities;
+  return grpc_ssl_server_certificate_config_create(roots.c_str(), &pair, 1);
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "common/rpc/transport_limits.h"
 
 #include <grpc/impl/codegen/grpc_types.h>
+#include <grpcpp/server_builder.h>
 
 #include <algorithm>
 #include <limits>

@@ -2,11 +2,13 @@
 #ifndef COMMON_RPC_TRANSPORT_LIMITS_H_
 #define COMMON_RPC_TRANSPORT_LIMITS_H_
 
-#include <grpcpp/server_builder.h>
-
 #include <cstdint>
 
 #include "absl/status/status.h"
+
+namespace grpc {
+class ServerBuilder;
+}  // namespace grpc
 
 namespace spearfish {
 
@@ -14,7 +16,7 @@ struct TransportLimits {
   // Of one request: a prompt of ten million ids still fits.
   uint64_t max_message_bytes = 64 << 20;
   uint32_t max_metadata_bytes = 16 << 10;
-  uint32_t max_streams_per_connection = 10000;
+  uint32_t max_streams_per_connection = 32768;
   // A connection is asked to end after so long (0: never), so that clients spread anew over the
   // servers; what runs on it then has the grace (0: as long as it takes).
   uint32_t max_connection_age_s = 0;

@@ -83,6 +83,9 @@ int ReportFailure(const std::string& endpoint, const grpc::Status& status) {
     std::cerr << "Is a gateway running at " << endpoint
               << "? Start one with `spearfish up --model=CHECKPOINT`.\n";
   }
+  if (status.error_code() == grpc::StatusCode::UNAUTHENTICATED) {
+    std::cerr << "Give --token-file=FILE with a token of the gateway's --auth-tokens-file.\n";
+  }
   return kFailed;
 }
 

@@ -9,6 +9,7 @@
 
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/listener.h"
 #include "worker/rpc/control_service.h"
 #include "worker/rpc/inference_service.h"
 #include "worker/rpc/task_thread.h"

@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "common/rpc/listener.h"
+#include "common/rpc/listener_options.h"
 #include "worker/rpc/serving_state.h"
 
 namespace spearfish::worker {

@@ -123,16 +123,6 @@ TEST_F(ListenerTest, FollowsTheAuthoritiesOfClients) {
   EXPECT_TRUE(Eventually(server, Trusting(authority_, client), true));
 }
 
-TEST_F(ListenerTest, KeepsItsCertificateWhileTheFilesAreBad) {
-  const PortServer server(Tls());
-  const TestIdentity other = authority_.Issue({});
-  Put("key", other.key);  // of no certificate there
-  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(2500);
-  while (std::chrono::steady_clock::now() < end) {
-    ASSERT_TRUE(AskCaller(server.Connect(Trusting(authority_))).status.ok());
-  }
-}
-
 TEST_F(ListenerTest, RefusesBadFilesNamingFlagAndFile) {
   const auto expect_refused = [&](const ListenerOptions& options, const std::string& flag,
                                   const std::string& why) {
@@ -190,6 +180,11 @@ TEST_F(ListenerTest, WantsATokenForEveryMethod) {
   EXPECT_EQ(AskWithToken(channel, "0123456789abcdeF").status.error_code(),
             grpc::StatusCode::UNAUTHENTICATED);
   EXPECT_EQ(AskCaller(channel).status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  const CallerAnswer two = AskCaller(channel, [](grpc::ClientContext& context) {
+    context.AddMetadata("authorization", "Bearer 0123456789abcdef");
+    context.AddMetadata("authorization", "Bearer 0123456789abcdef");
+  });
+  EXPECT_EQ(two.status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
   grpc::ClientContext context;
   v1::DetokenizeResponse response;  // not implemented here: says no more than that
   EXPECT_EQ(v1::InferenceService::NewStub(channel)
