@@ -186,6 +186,8 @@ class SecurityTest(unittest.TestCase):
         tokens = self.tokens(ALICE)
         everybody = self.folder / "everybody"
         replace(everybody, ALICE, 0o644)
+        words = self.folder / "words"
+        replace(words, f"{ALICE} b c")
         cert, key = f"--tls-cert={good.certificate}", f"--tls-key={good.key}"
         for flags, said in [
                 ([cert], "--tls-key"),
@@ -197,7 +199,7 @@ class SecurityTest(unittest.TestCase):
                 ([cert, key, f"--tls-client-ca={good.key}"], "--tls-client-ca: "),
                 ([cert, key, "--tls-allowed-clients=x"], "--tls-client-ca"),
                 ([f"--auth-tokens-file={everybody}"], "chmod 600"),
-                ([f"--auth-tokens-file={good.certificate}"], "line 1"),
+                ([f"--auth-tokens-file={words}"], "line 1"),
                 ([f"--auth-tokens-file={tokens}", "--listen=0.0.0.0:0"], "--insecure-tokens"),
                 ([f"--worker-tls-ca={self.folder}/none"], "--worker-tls-ca: can't read"),
                 ([f"--worker-tls-cert={good.certificate}"], "--worker-tls-key"),
