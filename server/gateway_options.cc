@@ -8,6 +8,9 @@ absl::Status GatewayOptions::Validate() const {
   if (listen.empty()) {
     return absl::InvalidArgumentError("no address to listen on; give --listen=HOST:PORT");
   }
+  SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(listen));
+  SF_RETURN_IF_ERROR(listener.Validate(address));
+  SF_RETURN_IF_ERROR(worker_security.files.Validate());
   if (workers.empty() && workers_file.empty()) {
     return absl::InvalidArgumentError(
         "no workers; give --workers=ADDR[,ADDR] or --workers-file=PATH");

@@ -8,6 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/rpc/channel_security.h"
+#include "common/rpc/listener_options.h"
 #include "server/admission/admission_queue.h"
 #include "server/dispatch/worker_registry.h"
 
@@ -15,11 +17,13 @@ namespace spearfish::server {
 
 struct GatewayOptions {
   std::string listen = "127.0.0.1:50051";  // HOST:PORT or unix:PATH
+  ListenerOptions listener = {};
   // HOST:PORT, unix:PATH, or dns:///NAME:PORT for every address that the name has, looked up again
   // and again.
   std::vector<std::string> workers = {};
   // More of them, one a line; '#' begins a comment. Read again when it changes.
   std::string workers_file = {};
+  ChannelSecurityOptions worker_security = {};
   absl::Duration discovery_interval = absl::Seconds(5);
   DispatchOptions dispatch = {};
   AdmissionOptions admission = {};

@@ -2,32 +2,16 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/listener.h"
 
 namespace spearfish::server {
 namespace {
 
 constexpr char kReadyService[] = "spearfish.v1.InferenceService";
-// A prompt of a million ids is 5 MB; gRPC's default of 4 MiB would refuse it.
-constexpr int kMaxRequestBytes = 64 << 20;
-
-// Clients ping idle connections during long prefills; gRPC's defaults would end those.
-void AllowKeepalive(grpc::ServerBuilder& builder) {
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10000);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
-}
-
-std::string WithPort(const std::string& listen, int port) {
-  if (absl::StartsWith(listen, "unix:")) return listen;
-  return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
-}
 
 }  // namespace
 
@@ -35,8 +19,9 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const Gatew
                                                                      OnWorkers on_workers) {
   SF_RETURN_IF_ERROR(options.Validate());
   std::unique_ptr<GatewayServer> gateway(new GatewayServer(options, std::move(on_workers)));
-  gateway->registry_ =
-      std::make_unique<WorkerRegistry>(std::vector<std::string>(), options.dispatch);
+  SF_ASSIGN_OR_RETURN(gateway->worker_security_, ChannelSecurity::Create(options.worker_security));
+  gateway->registry_ = std::make_unique<WorkerRegistry>(
+      std::vector<std::string>(), options.dispatch, *gateway->worker_security_);
   SF_ASSIGN_OR_RETURN(
       gateway->discovery_,
       WorkerDiscovery::Create(*gateway->registry_, {.addresses = options.workers,
@@ -50,22 +35,18 @@ absl::Status GatewayServer::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   admission_ = std::make_unique<AdmissionController>(options_.admission);
-  inference_ = std::make_unique<InferenceService>(*registry_, *admission_, draining_);
+  SF_ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
+                      Listener::Create(options_.listen, options_.listener));
+  gate_ = listener->gate();
+  inference_ = std::make_unique<InferenceService>(
+      *registry_, Entrance{.admission = *admission_, .tokens = gate_->tokens()}, draining_);
   control_ = std::make_unique<ControlService>(*registry_, draining_, [this] { StartDrain(); });
   grpc::ServerBuilder builder;
-  int port = 0;
-  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
-  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
-  AllowKeepalive(builder);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  listener->AddTo(builder);
   builder.RegisterService(inference_.get());
   builder.RegisterService(control_.get());
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot listen on ", options_.listen, "; is the address in use?"));
-  }
-  address_ = WithPort(options_.listen, port);
+  SF_ASSIGN_OR_RETURN(address_, listener->BoundAddress(server_ != nullptr));
   SetReady(false);
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/rpc/call_gate.h"
+#include "common/rpc/channel_security.h"
 #include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
 #include "server/api/inference_service.h"
@@ -36,6 +38,8 @@ class GatewayServer {
   // HOST:PORT with the port that was bound, or unix:PATH.
   const std::string& address() const { return address_; }
   size_t num_workers() const { return registry_->size(); }
+  // What the port asks of calls, for fronts beside it: see common/rpc/caller_identity.h.
+  const CallGate& gate() const { return *gate_; }
 
   // Not ready and admits nothing from now on; running requests go on.
   void StartDrain();
@@ -59,7 +63,9 @@ class GatewayServer {
   std::atomic<size_t> num_ready_ = 0;
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
   // Order of destruction matters: the server first, then the poller, the services, discovery, the
-  // registry.
+  // registry, what they ask for credentials.
+  std::shared_ptr<const CallGate> gate_;  // shared with the server's port
+  std::unique_ptr<ChannelSecurity> worker_security_;
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<WorkerDiscovery> discovery_;
   std::unique_ptr<AdmissionController> admission_;

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
+#include "common/rpc/listener_flags.h"
 #include "server/gateway_options.h"
 #include "server/gateway_server.h"
 
@@ -31,6 +32,9 @@ struct Flags {
 
   absl::StatusOr<GatewayOptions> Options() const {
     GatewayOptions out = options;
+    out.worker_security.files.authorities_flag = "--worker-tls-ca";
+    out.worker_security.files.certificate_flag = "--worker-tls-cert";
+    out.worker_security.files.key_flag = "--worker-tls-key";
     SF_ASSIGN_OR_RETURN(out.dispatch.policy, ParseDispatchPolicy(policy));
     out.discovery_interval = absl::Seconds(discovery_s);
     out.dispatch.worker_silence = absl::Seconds(worker_timeout_s);
@@ -77,11 +81,23 @@ void AddAdmissionFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
 }
 
+void AddWorkerSecurityFlags(CLI::App& app, ChannelSecurityOptions& security) {
+  app.add_option("--worker-tls-ca", security.files.authorities,
+                 "PEM file with the authorities of workers' certificates: connect to them by TLS");
+  app.add_option("--worker-tls-cert", security.files.certificate,
+                 "PEM file with the certificate chain that this gateway shows to workers (mTLS)");
+  app.add_option("--worker-tls-key", security.files.key, "PEM file with its private key");
+  app.add_option("--worker-tls-server-name", security.server_name,
+                 "What workers' certificates must name; default: the host in the address");
+}
+
 void AddFlags(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", kVersion);
   app.add_option("--listen", flags.options.listen,
                  "HOST:PORT or unix:PATH; port 0 picks a free one")
       ->capture_default_str();
+  AddListenerFlags(app, flags.options.listener);
+  AddTokenFlags(app, flags.options.listener);
   app.add_option("--workers", flags.options.workers,
                  "Worker addresses: HOST:PORT, unix:PATH or dns:///NAME:PORT")
       ->delimiter(',');
@@ -90,6 +106,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   app.add_option("--discovery-s", flags.discovery_s,
                  "How often the workers file and dns:/// names are looked up")
       ->capture_default_str();
+  AddWorkerSecurityFlags(app, flags.options.worker_security);
   AddDispatchFlags(app, flags);
   AddAdmissionFlags(app, flags);
   app.add_option("--poll-interval-ms", flags.poll_interval_ms,

@@ -240,6 +240,7 @@ absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
   Parts parts;  // outlives the server, whose calls use it
   RpcServerOptions rpc;
   rpc.listen = options.listen;
+  rpc.listener = options.listener;
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<RpcServer> server, RpcServer::Create(rpc, state));
   LogInfo(absl::StrCat("listening on ", server->address(), ", loading ", options.model));
   SF_ASSIGN_OR_RETURN(parts, Load(options));

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "common/base/version.h"
+#include "common/rpc/listener_flags.h"
 #include "common/segment/memory_floor.h"
 
 namespace spearfish::worker {
@@ -154,6 +155,9 @@ absl::Status WorkerOptions::Validate() const {
   if (!IsDevice(device)) {
     return Invalid("--device", absl::StrCat("\"", device, "\"; use cpu or cuda:N"));
   }
+  const auto address = ParseListenAddress(listen);
+  if (!address.ok()) return address.status();
+  if (absl::Status status = listener.Validate(*address); !status.ok()) return status;
   if (max_num_seqs == 0) return Invalid("--max-num-seqs", "0; at least 1");
   if (max_num_batched_tokens < max_num_seqs) {
     return Invalid("--max-num-batched-tokens",
@@ -189,6 +193,7 @@ std::optional<int> ParseWorkerOptions(int argc, const char* const* argv, WorkerO
   AddCacheFlags(app, options);
   AddPoolFlags(app, options);
   AddServingFlags(app, options, drain_grace_s);
+  AddListenerFlags(app, options.listener);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/expert_cache/record_layout.h"
+#include "common/rpc/listener_options.h"
 
 namespace spearfish::worker {
 
@@ -20,6 +21,7 @@ struct WorkerOptions {
   std::string model;           // checkpoint folder
   std::string device = "cpu";  // "cpu" or "cuda:N"
   std::string listen = "127.0.0.1:50061";
+  ListenerOptions listener;               // its security and limits
   uint64_t vram_budget_bytes = 4 * kGiB;  // dense weights, KV blocks and workspace
   QuantOptions quant;                     // when this worker is the one that populates
   uint32_t dense_bits = 16;       // 16: as in the checkpoint; 8: INT8 with a scale a channel

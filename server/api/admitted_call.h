@@ -10,19 +10,26 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "common/rpc/caller_identity.h"
+#include "common/rpc/token_file.h"
 #include "server/admission/admission_controller.h"
 #include "server/dispatch/route_key.h"
 
 namespace spearfish::server {
 
-// Whom a call is counted for: who its credentials say it is, else the host that it comes from.
-std::string ClientOf(const grpc::ServerContextBase& context);
+// Where calls enter: who is let in when, and what callers are told apart by besides certificates
+// and hosts (null: no tokens).
+struct Entrance {
+  AdmissionController& admission;
+  const TokenFile* tokens = nullptr;
+};
 
 template <typename Request>
-AdmissionRequest AdmissionOf(const grpc::CallbackServerContext& context, const Request& request) {
+AdmissionRequest AdmissionOf(const Entrance& entrance, const grpc::CallbackServerContext& context,
+                             const Request& request) {
   const auto deadline = context.deadline();
   const bool endless = deadline == std::chrono::system_clock::time_point::max();
-  return {.client = ClientOf(context),
+  return {.client = CallerOf(context, entrance.tokens),
           .priority = request.priority(),
           .num_sequences = NumSequences(request),
           .bytes = request.ByteSizeLong(),

@@ -34,16 +34,16 @@ void GenerateStreamProxy::Attempt::OnDone(const grpc::Status& status) {
   proxy_.AttemptDone(status);
 }
 
-GenerateStreamProxy::GenerateStreamProxy(WorkerRegistry& registry, AdmissionController& admission,
+GenerateStreamProxy::GenerateStreamProxy(WorkerRegistry& registry, const Entrance& entrance,
                                          grpc::CallbackServerContext& context,
                                          const RouteRequest& route,
                                          v1::GenerateStreamRequest request)
     : context_(context),
-      admitted_(admission),
+      admitted_(entrance.admission),
       attempts_(registry, route),
       progress_(std::move(request)) {
   admitted_.Enter(
-      AdmissionOf(context, progress_.NextRequest()), [this] { StartAttempt(); },
+      AdmissionOf(entrance, context, progress_.NextRequest()), [this] { StartAttempt(); },
       [this](const Refusal& refusal) { Finish(Refused(refusal, context_)); });
 }
 

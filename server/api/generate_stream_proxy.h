@@ -28,9 +28,9 @@ namespace spearfish::server {
 // comes at any time, and touches only what the mutexes guard.
 class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse> {
  public:
-  // `context`, registry and admission must outlive the call. The request has a seed unless it is
-  // greedy.
-  GenerateStreamProxy(WorkerRegistry& registry, AdmissionController& admission,
+  // `context`, registry and the entrance's parts must outlive the call. The request has a seed
+  // unless it is greedy.
+  GenerateStreamProxy(WorkerRegistry& registry, const Entrance& entrance,
                       grpc::CallbackServerContext& context, const RouteRequest& route,
                       v1::GenerateStreamRequest request);
 

@@ -71,7 +71,7 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
       [response](const std::string& address) {
         response->mutable_prompt_info()->set_routed_worker(address);
       });
-  return proxy->StartWhenAdmitted(admission_, AdmissionOf(*context, *copy));
+  return proxy->StartWhenAdmitted(entrance_.admission, AdmissionOf(entrance_, *context, *copy));
 }
 
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
@@ -79,7 +79,7 @@ grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::Generate
   if (draining_) return new FailedStream(Draining());
   v1::GenerateStreamRequest copy = WithIdAndSeed(*request);
   const RouteRequest route = RouteOf(registry_, copy);
-  return new GenerateStreamProxy(registry_, admission_, *context, route, std::move(copy));
+  return new GenerateStreamProxy(registry_, entrance_, *context, route, std::move(copy));
 }
 
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,

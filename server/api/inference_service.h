@@ -4,19 +4,19 @@
 
 #include <atomic>
 
-#include "server/admission/admission_controller.h"
+#include "server/api/admitted_call.h"
 #include "server/dispatch/worker_registry.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
 
 // Forwards every call to a worker; those that generate pass admission first. Keeps nothing.
-// Thread-safe. Registry, admission and `draining` must outlive it and its calls.
+// Thread-safe. Registry, the entrance's parts and `draining` must outlive it and its calls.
 class InferenceService final : public v1::InferenceService::CallbackService {
  public:
-  InferenceService(WorkerRegistry& registry, AdmissionController& admission,
+  InferenceService(WorkerRegistry& registry, const Entrance& entrance,
                    const std::atomic<bool>& draining)
-      : registry_(registry), admission_(admission), draining_(draining) {}
+      : registry_(registry), entrance_(entrance), draining_(draining) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -32,7 +32,7 @@ class InferenceService final : public v1::InferenceService::CallbackService {
 
  private:
   WorkerRegistry& registry_;
-  AdmissionController& admission_;
+  const Entrance entrance_;
   const std::atomic<bool>& draining_;
 };
 

@@ -17,7 +17,7 @@ namespace spearfish::server::cli {
 namespace {
 
 struct ChatFlags {
-  std::string endpoint = kDefaultEndpoint;
+  ConnectionFlags connection;
   std::string model;
   std::string system;
   uint32_t max_tokens = 1024;
@@ -29,8 +29,8 @@ struct ChatFlags {
 // The history and the way to the server. One thread; lives as long as the command.
 class Conversation {
  public:
-  explicit Conversation(ChatFlags flags)
-      : flags_(std::move(flags)), client_(v1::InferenceService::NewStub(Connect(flags_.endpoint))) {
+  Conversation(ChatFlags flags, const std::shared_ptr<grpc::Channel>& channel)
+      : flags_(std::move(flags)), client_(v1::InferenceService::NewStub(channel)) {
     Reset();
   }
 
@@ -55,7 +55,7 @@ class Conversation {
     return status;
   }
 
-  const std::string& endpoint() const { return flags_.endpoint; }
+  const std::string& endpoint() const { return flags_.connection.endpoint; }
 
  private:
   void Add(const std::string& role, const std::string& content) {
@@ -95,7 +95,9 @@ class Conversation {
 // A question a line, until /exit or the end of the input. On a terminal a failed question is
 // reported and the next one asked; from a pipe, where nobody reads along, it ends the command.
 int Chat(const ChatFlags& flags) {
-  Conversation conversation(flags);
+  const auto channel = Connect(flags.connection);
+  if (!channel.ok()) return ReportFailure(channel.status());
+  Conversation conversation(flags, *channel);
   const bool terminal = isatty(STDIN_FILENO) == 1;
   if (terminal) std::cerr << "/reset forgets the conversation, /exit ends it\n";
   std::string line;
@@ -119,7 +121,7 @@ int Chat(const ChatFlags& flags) {
 void AddChat(CLI::App& app, std::function<int()>& run) {
   CLI::App* command = app.add_subcommand("chat", "Talk with the model, a question a line");
   auto flags = std::make_shared<ChatFlags>();  // shared: std::function must be copyable
-  command->add_option("--endpoint", flags->endpoint, "Gateway or worker")->capture_default_str();
+  AddConnectionFlags(*command, flags->connection);
   command->add_option("--model", flags->model, "Refuse to run unless this model is served");
   command->add_option("--system", flags->system, "System message");
   command->add_option("--max-tokens", flags->max_tokens, "Tokens of an answer at most")

@@ -21,7 +21,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct GenerateFlags {
-  std::string endpoint = kDefaultEndpoint;
+  ConnectionFlags connection;
   std::string model;
   std::string prompt;
   std::vector<uint32_t> token_ids;
@@ -106,8 +106,9 @@ struct Meter {
 };
 
 int Generate(const GenerateFlags& flags) {
-  const std::shared_ptr<grpc::Channel> channel = Connect(flags.endpoint);
-  const auto client = v1::InferenceService::NewStub(channel);
+  const auto channel = Connect(flags.connection);
+  if (!channel.ok()) return ReportFailure(channel.status());
+  const auto client = v1::InferenceService::NewStub(*channel);
   grpc::ClientContext context;
   Meter meter;
   const auto reader = client->GenerateStream(&context, MakeRequest(flags));
@@ -127,7 +128,7 @@ int Generate(const GenerateFlags& flags) {
   }
   const grpc::Status status = reader->Finish();
   if (!flags.json) std::cout << std::endl;
-  if (!status.ok()) return ReportFailure(flags.endpoint, status);
+  if (!status.ok()) return ReportFailure(flags.connection.endpoint, status);
   if (flags.stats) meter.Print(info, finish);
   return kGood;
 }
@@ -137,7 +138,7 @@ int Generate(const GenerateFlags& flags) {
 void AddGenerate(CLI::App& app, std::function<int()>& run) {
   CLI::App* command = app.add_subcommand("generate", "Send one prompt and stream the answer");
   auto flags = std::make_shared<GenerateFlags>();  // shared: std::function must be copyable
-  command->add_option("--endpoint", flags->endpoint, "Gateway or worker")->capture_default_str();
+  AddConnectionFlags(*command, flags->connection);
   command->add_option("--model", flags->model, "Refuse to run unless this model is served");
   auto* prompt = command->add_option("--prompt", flags->prompt, "Text to continue");
   auto* ids = command->add_option("--token-ids", flags->token_ids, "Prompt as ids: 1,2,3");

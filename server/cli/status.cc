@@ -20,7 +20,7 @@ namespace {
 constexpr std::chrono::seconds kTimeout{5};
 
 struct StatusFlags {
-  std::string endpoint = kDefaultEndpoint;
+  ConnectionFlags connection;
   bool watch = false;
   bool layers = false;
 };
@@ -143,7 +143,8 @@ std::string DescribeHostMemory(const v1::GetExpertCacheStatsResponse& caches) {
 void Print(const StatusFlags& flags, const Snapshot& now) {
   std::cout << absl::StrFormat("%s %s at %s, up %.0f s%s\n",
                                now.server.role() == v1::SERVER_ROLE_GATEWAY ? "gateway" : "worker",
-                               now.server.version(), flags.endpoint, now.server.uptime_seconds(),
+                               now.server.version(), flags.connection.endpoint,
+                               now.server.uptime_seconds(),
                                now.server.draining() ? ", draining" : "");
   if (now.has_model) {
     std::cout << absl::StrFormat(
@@ -163,11 +164,13 @@ void Print(const StatusFlags& flags, const Snapshot& now) {
 }
 
 int Status(const StatusFlags& flags) {
-  const auto control = v1::ControlService::NewStub(Connect(flags.endpoint));
+  const auto channel = Connect(flags.connection);
+  if (!channel.ok()) return ReportFailure(channel.status());
+  const auto control = v1::ControlService::NewStub(*channel);
   while (true) {
     Snapshot now;
     const grpc::Status status = Fetch(*control, now);
-    if (!status.ok()) return ReportFailure(flags.endpoint, status);
+    if (!status.ok()) return ReportFailure(flags.connection.endpoint, status);
     if (flags.watch) std::cout << "\033[H\033[2J";
     Print(flags, now);
     if (!flags.watch) return kGood;
@@ -180,7 +183,7 @@ int Status(const StatusFlags& flags) {
 void AddStatus(CLI::App& app, std::function<int()>& run) {
   CLI::App* command = app.add_subcommand("status", "Show workers, loads and the expert cache");
   auto flags = std::make_shared<StatusFlags>();  // shared: std::function must be copyable
-  command->add_option("--endpoint", flags->endpoint, "Gateway or worker")->capture_default_str();
+  AddConnectionFlags(*command, flags->connection);
   command->add_flag("--watch", flags->watch, "Refresh every second until interrupted");
   command->add_flag("--layers", flags->layers, "Show hits and misses layer by layer");
   command->callback([flags, &run] { run = [flags] { return Status(*flags); }; });

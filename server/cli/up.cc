@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/log.h"
 #include "server/cli/client.h"
+#include "server/cli/gateway_flags.h"
 #include "server/cli/supervisor.h"
 
 namespace spearfish::server::cli {
@@ -30,8 +31,9 @@ struct UpFlags {
   std::string model;
   std::vector<std::string> devices = {"cpu"};
   std::string listen = kDefaultEndpoint;
-  std::optional<uint16_t> metrics_port;   // of the first worker; the others count on from it
-  std::vector<std::string> worker_flags;  // passed on as they are
+  std::vector<std::string> gateway_flags;  // passed on as they are
+  std::optional<uint16_t> metrics_port;    // of the first worker; the others count on from it
+  std::vector<std::string> worker_flags;   // passed on as they are
 };
 
 // The other binaries lie beside this one.
@@ -72,12 +74,18 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
       const size_t port = *flags.metrics_port == 0 ? 0 : *flags.metrics_port + i;
       worker.argv.push_back(absl::StrCat("--metrics-port=", port));
     }
+    // What passes the gateway must pass the worker, too.
+    for (const std::string& flag : flags.gateway_flags) {
+      if (absl::StartsWith(flag, "--max-message-bytes=")) worker.argv.push_back(flag);
+    }
     worker.argv.insert(worker.argv.end(), flags.worker_flags.begin(), flags.worker_flags.end());
     specs.push_back(std::move(worker));
   }
+  std::vector<std::string> gateway = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
+                                      "--workers=" + absl::StrJoin(addresses, ",")};
+  gateway.insert(gateway.end(), flags.gateway_flags.begin(), flags.gateway_flags.end());
   specs.push_back({.name = "gateway",
-                   .argv = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
-                            "--workers=" + absl::StrJoin(addresses, ",")},
+                   .argv = std::move(gateway),
                    .ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(),
                                                 " of ", addresses.size(), " workers at ")});
   return specs;
@@ -127,6 +135,7 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
   command->add_option("--metrics-port", flags->metrics_port,
                       "The first worker serves Prometheus metrics there, the others on the ports "
                       "that follow; 0 picks free ones");
+  AddGatewayFlags(*command, flags->gateway_flags);
   command->allow_extras();
   command->callback([flags, command, &run] {
     flags->worker_flags = command->remaining();

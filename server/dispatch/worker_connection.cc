@@ -1,12 +1,12 @@
 #include "server/dispatch/worker_connection.h"
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
 namespace spearfish::server {
 
-WorkerConnection ConnectToWorker(WorkerId id, const std::string& address, absl::Duration silence) {
+WorkerConnection ConnectToWorker(WorkerId id, const std::string& address, absl::Duration silence,
+                                 ChannelSecurity& security) {
   const int silence_ms = static_cast<int>(absl::ToInt64Milliseconds(silence));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);  // prompt log-probabilities can be large
@@ -17,11 +17,13 @@ WorkerConnection ConnectToWorker(WorkerId id, const std::string& address, absl::
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // A connection of its own for each: equal channels would share one, and outlive each other.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  security.Adapt(arguments);
+  const ChannelSecurity::Credentials credentials = security.Current();
   WorkerConnection worker;
   worker.id = id;
   worker.address = address;
-  worker.channel =
-      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  worker.security_version = credentials.version;
+  worker.channel = grpc::CreateCustomChannel(address, credentials.credentials, arguments);
   worker.inference = v1::InferenceService::NewStub(worker.channel);
   worker.control = v1::ControlService::NewStub(worker.channel);
   return worker;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "common/rpc/channel_security.h"
 #include "spearfish/v1/control.grpc.pb.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
@@ -21,6 +22,7 @@ enum class WorkerId : uint64_t {};
 struct WorkerConnection {
   WorkerId id = {};
   std::string address;
+  uint64_t security_version = 0;           // of the credentials that the channel has
   std::shared_ptr<grpc::Channel> channel;  // shared with the stubs, as gRPC's API wants
   std::unique_ptr<v1::InferenceService::Stub> inference;
   std::unique_ptr<v1::ControlService::Stub> control;
@@ -28,7 +30,8 @@ struct WorkerConnection {
 
 // Makes the channel but does not wait for it. A worker that answers no ping for `silence` (stopped,
 // or behind a partition) fails its calls with UNAVAILABLE after at most twice that.
-WorkerConnection ConnectToWorker(WorkerId id, const std::string& address, absl::Duration silence);
+WorkerConnection ConnectToWorker(WorkerId id, const std::string& address, absl::Duration silence,
+                                 ChannelSecurity& security);
 
 }  // namespace spearfish::server
 

@@ -59,8 +59,9 @@ void WorkerLease::Failed() {
   worker_->load.set_ready(false);
 }
 
-WorkerRegistry::WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options)
-    : options_(std::move(options)), budget_(options_.retry) {
+WorkerRegistry::WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options,
+                               ChannelSecurity& security)
+    : options_(std::move(options)), security_(security), budget_(options_.retry) {
   SetWorkers(addresses);
 }
 
@@ -73,6 +74,23 @@ absl::Status WorkerRegistry::Validate(const std::vector<std::string>& addresses)
     }
   }
   return absl::OkStatus();
+}
+
+WorkerRegistry::Worker WorkerRegistry::Connect(const std::string& address) {
+  return std::make_shared<RegisteredWorker>(
+      ConnectToWorker(WorkerId{next_id_++}, address, options_.worker_silence, security_),
+      options_.breaker);
+}
+
+void WorkerRegistry::RenewConnections() {
+  const uint64_t version = security_.Current().version;
+  const MutexLock lock(mutex_);
+  for (Worker& worker : workers_) {
+    if (worker->connection.security_version == version) continue;
+    Worker renewed = Connect(worker->connection.address);
+    renewed->load = worker->load;  // it is ready as before
+    gone_.push_back(std::exchange(worker, std::move(renewed)));
+  }
 }
 
 void WorkerRegistry::SetWorkers(const std::vector<std::string>& addresses) {
@@ -88,9 +106,7 @@ void WorkerRegistry::SetWorkers(const std::vector<std::string>& addresses) {
     if (stays != before.end()) {
       workers_.push_back(std::move(*stays));
     } else {
-      workers_.push_back(std::make_shared<RegisteredWorker>(
-          ConnectToWorker(WorkerId{next_id_++}, address, options_.worker_silence),
-          options_.breaker));
+      workers_.push_back(Connect(address));
     }
   }
   for (Worker& worker : before) {

@@ -72,7 +72,9 @@ struct RouteRequest {
 // Sweep does it.
 class WorkerRegistry {
  public:
-  WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options);
+  // `security` is that of the channels to workers and must outlive the registry.
+  WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options,
+                 ChannelSecurity& security);
 
   // InvalidArgument for an empty or a repeated address.
   static absl::Status Validate(const std::vector<std::string>& addresses);
@@ -80,6 +82,9 @@ class WorkerRegistry {
   // From now on these are the workers; duplicates count once. Those that stay keep their channels;
   // what runs at one that leaves goes on to its end.
   void SetWorkers(const std::vector<std::string>& addresses);
+  // Connects anew to all when the channels' credentials have changed; what runs goes on over the
+  // old connections.
+  void RenewConnections();
   // Destroys the workers that left and that nobody uses any more. Never call it on a thread of
   // gRPC's.
   void Sweep();
@@ -113,11 +118,13 @@ class WorkerRegistry {
   friend class WorkerLease;
   using Worker = std::shared_ptr<RegisteredWorker>;
 
+  Worker Connect(const std::string& address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   std::vector<WorkerCandidate> Candidates(const std::vector<WorkerId>& tried, absl::Time now) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   RegisteredWorker* Find(WorkerId id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const DispatchOptions options_;
+  ChannelSecurity& security_;
   mutable Mutex mutex_;
   std::vector<Worker> workers_ ABSL_GUARDED_BY(mutex_);
   std::vector<Worker> gone_ ABSL_GUARDED_BY(mutex_);

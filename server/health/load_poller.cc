@@ -37,6 +37,7 @@ LoadPoller::~LoadPoller() {
 
 void LoadPoller::Run() {
   while (true) {
+    registry_.RenewConnections();
     for (const auto& worker : registry_.Connections()) Poll(worker);
     registry_.Sweep();
     const MutexLock lock(mutex_);

@@ -20,7 +20,7 @@ struct LoadPollerOptions {
 };
 
 // Owns one thread; calls are asynchronous, so a worker that hangs delays nobody else's report. The
-// thread also sweeps the registry: channels of workers that left end here.
+// thread also renews the registry's connections and sweeps it: channels that are left end here.
 // The registry must outlive it. Destruction waits for the calls in flight (at most the timeout).
 class LoadPoller {
  public:

@@ -7,12 +7,11 @@
 #include <mutex>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/listener.h"
 #include "worker/rpc/control_service.h"
 #include "worker/rpc/inference_service.h"
-#include "worker/rpc/listen_address.h"
 #include "worker/rpc/task_thread.h"
 
 namespace spearfish::worker {
@@ -27,26 +26,13 @@ void EnableHealthAndReflection() {
   });
 }
 
-void Configure(const RpcServerOptions& options, grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(options.max_receive_message_bytes);
-  builder.SetMaxSendMessageSize(-1);
-  builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_concurrent_streams);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(
-      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
-      static_cast<int>(absl::ToInt64Milliseconds(options.min_ping_interval)));
-  // Two workers on one port would share its clients without anybody noticing.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-}
-
 class GrpcServer final : public RpcServer {
  public:
   explicit GrpcServer(ServingState& state)
       : state_(state), inference_(state, tasks_), control_(state, tasks_) {}
   ~GrpcServer() override { Shutdown(absl::ZeroDuration()); }
 
-  absl::Status Start(const RpcServerOptions& options, const ListenAddress& listen);
+  absl::Status Start(Listener& listener);
   const std::string& address() const override { return address_; }
   void Shutdown(absl::Duration grace) override;
 
@@ -59,23 +45,16 @@ class GrpcServer final : public RpcServer {
   std::string address_;
 };
 
-absl::Status GrpcServer::Start(const RpcServerOptions& options, const ListenAddress& listen) {
+absl::Status GrpcServer::Start(Listener& listener) {
   EnableHealthAndReflection();
-  if (listen.kind == ListenAddress::Kind::kUnix) {
-    SF_RETURN_IF_ERROR(RemoveStaleSocket(listen.path));
-  }
   grpc::ServerBuilder builder;
-  Configure(options, builder);
-  int bound_port = 0;
-  builder.AddListeningPort(listen.ToString(), grpc::InsecureServerCredentials(), &bound_port);
+  listener.AddTo(builder);
+  builder.SetMaxSendMessageSize(-1);
+  builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
   builder.RegisterService(&inference_);
   builder.RegisterService(&control_);
   server_ = builder.BuildAndStart();
-  if (server_ == nullptr || bound_port == 0) {
-    return absl::UnavailableError(absl::StrCat("can't listen on ", listen.ToString(),
-                                               "; is it in use, and may this user bind it?"));
-  }
-  address_ = listen.ToString(static_cast<uint16_t>(bound_port));
+  SF_ASSIGN_OR_RETURN(address_, listener.BoundAddress(server_ != nullptr));
   grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService();
   state_.SetListening(address_, [health](bool serving) {
     health->SetServingStatus(v1::InferenceService::service_full_name(), serving);
@@ -93,21 +72,12 @@ void GrpcServer::Shutdown(absl::Duration grace) {
 
 }  // namespace
 
-absl::Status RpcServerOptions::Validate() const {
-  SF_RETURN_IF_ERROR(ParseListenAddress(listen).status());
-  if (max_receive_message_bytes < 1 || max_concurrent_streams < 1 ||
-      min_ping_interval < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("server limits out of range; they must be positive");
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Create(const RpcServerOptions& options,
                                                              ServingState& state) {
-  SF_RETURN_IF_ERROR(options.Validate());
-  SF_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
+  SF_ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
+                      Listener::Create(options.listen, options.listener));
   auto server = std::make_unique<GrpcServer>(state);
-  SF_RETURN_IF_ERROR(server->Start(options, listen));
+  SF_RETURN_IF_ERROR(server->Start(*listener));
   return std::unique_ptr<RpcServer>(std::move(server));
 }
 

@@ -8,17 +8,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/listener_options.h"
 #include "worker/rpc/serving_state.h"
 
 namespace spearfish::worker {
 
 struct RpcServerOptions {
-  std::string listen = "127.0.0.1:50061";    // unix:PATH or HOST:PORT; port 0 picks a free one
-  int max_receive_message_bytes = 64 << 20;  // a prompt of ten million ids still fits
-  int max_concurrent_streams = 10000;        // of one connection
-  absl::Duration min_ping_interval = absl::Seconds(10);  // pings without calls are welcome
-
-  absl::Status Validate() const;
+  std::string listen = "127.0.0.1:50061";  // unix:PATH or HOST:PORT; port 0 picks a free one
+  ListenerOptions listener;
 };
 
 // Listens from Create on, so that health answers while the model is loading. Create, Shutdown and
@@ -26,7 +23,7 @@ struct RpcServerOptions {
 // state's LoadedModel refers to.
 class RpcServer {
  public:
-  // InvalidArgument for a bad address, AlreadyExists or Unavailable when it can't be bound.
+  // The errors of Listener::Create; Unavailable when the address can't be bound.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Create(const RpcServerOptions& options,
                                                            ServingState& state);
   virtual ~RpcServer() = default;  // shuts down without grace

@@ -3,11 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "common/rpc/channel_security.h"
 #include "server/dispatch/worker_discovery.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_authority.h"
 
 namespace spearfish::server {
 namespace {
@@ -34,7 +40,9 @@ class WorkerRegistryTest : public ::testing::Test {
 
   absl::Time now_ = absl::UnixEpoch();
   // Nothing listens there; channels don't connect before they are used.
-  WorkerRegistry registry_{{"127.0.0.1:1", "127.0.0.1:2"}, {.clock = [this] { return now_; }}};
+  std::unique_ptr<ChannelSecurity> plain_ = *ChannelSecurity::Create({});
+  WorkerRegistry registry_{
+      {"127.0.0.1:1", "127.0.0.1:2"}, {.clock = [this] { return now_; }}, *plain_};
 };
 
 TEST_F(WorkerRegistryTest, LeasesCountAsLoad) {
@@ -46,6 +54,33 @@ TEST_F(WorkerRegistryTest, LeasesCountAsLoad) {
   EXPECT_NE(first->worker().id, second->worker().id);
   EXPECT_EQ(registry_.InFlight(first->worker().id), 3u);
   EXPECT_EQ(Pick(), second->worker().address);
+}
+
+TEST_F(WorkerRegistryTest, ConnectsAnewWithNewCredentialsAndLetsOldOnesEnd) {
+  const tests::TempDir folder;
+  const auto put = [&folder](const std::string& name) {
+    std::ofstream(folder.File("fresh")) << tests::TestAuthority(name).certificate();
+    std::filesystem::rename(folder.File("fresh"), folder.File("ca"));
+  };
+  put("first");
+  const auto security = *ChannelSecurity::Create(
+      {.files = {.authorities = folder.File("ca"), .look_interval = absl::ZeroDuration()}});
+  WorkerRegistry registry({"127.0.0.1:1"}, {}, *security);
+  const WorkerId before = registry.Connections()[0]->id;
+  registry.Report(before, Ready());
+  const auto lease = registry.Acquire({}, {});
+  ASSERT_TRUE(lease.ok());
+  registry.RenewConnections();
+  EXPECT_EQ(registry.Connections()[0]->id, before);
+  put("the second one");
+  registry.RenewConnections();
+  const auto renewed = registry.Connections();
+  ASSERT_EQ(renewed.size(), 1u);
+  EXPECT_NE(renewed[0]->id, before);
+  EXPECT_EQ(renewed[0]->address, "127.0.0.1:1");
+  EXPECT_EQ(registry.num_ready(), 1u);
+  registry.Sweep();
+  EXPECT_EQ(lease->worker().id, before);  // still there: it has a lease
 }
 
 TEST_F(WorkerRegistryTest, OurOwnAreNotCountedTwiceInAReport) {

@@ -1,4 +1,4 @@
-#include "worker/rpc/listen_address.h"
+#include "common/rpc/listen_address.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -12,7 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace spearfish::worker {
+namespace spearfish {
 namespace {
 
 std::string TempPath(const std::string& name) {
@@ -84,4 +84,4 @@ TEST(RemoveStaleSocket, KeepsWhatIsNoSocket) {
 }
 
 }  // namespace
-}  // namespace spearfish::worker
+}  // namespace spearfish

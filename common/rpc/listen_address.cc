@@ -1,5 +1,6 @@
-#include "worker/rpc/listen_address.h"
+#include "common/rpc/listen_address.h"
 
+#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -9,11 +10,12 @@
 #include <cerrno>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
-namespace spearfish::worker {
+namespace spearfish {
 namespace {
 
 constexpr uint32_t kMaxPort = 65535;
@@ -52,6 +54,12 @@ absl::StatusOr<ListenAddress> ParseTcp(absl::string_view text) {
   return address;
 }
 
+// A name such as 127.example.org is not one.
+bool IsLoopbackIpv4(const std::string& host) {
+  in_addr address{};
+  return inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+}
+
 // Whether a server answers there. A full backlog (EAGAIN) is a living server.
 bool SomebodyListens(const std::string& path) {
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -68,6 +76,11 @@ bool SomebodyListens(const std::string& path) {
 
 std::string ListenAddress::ToString(uint16_t bound_port) const {
   return kind == Kind::kUnix ? absl::StrCat("unix:", path) : absl::StrCat(host, ":", bound_port);
+}
+
+bool ListenAddress::IsLocal() const {
+  return kind == Kind::kUnix || absl::EqualsIgnoreCase(host, "localhost") || host == "[::1]" ||
+         IsLoopbackIpv4(host);
 }
 
 absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text) {
@@ -92,4 +105,4 @@ absl::Status RemoveStaleSocket(const std::string& path) {
   return absl::OkStatus();
 }
 
-}  // namespace spearfish::worker
+}  // namespace spearfish

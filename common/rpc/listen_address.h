@@ -1,6 +1,6 @@
 // Where a server listens: "unix:PATH" or "HOST:PORT" ("[::1]:0").
-#ifndef WORKER_RPC_LISTEN_ADDRESS_H_
-#define WORKER_RPC_LISTEN_ADDRESS_H_
+#ifndef COMMON_RPC_LISTEN_ADDRESS_H_
+#define COMMON_RPC_LISTEN_ADDRESS_H_
 
 #include <cstdint>
 #include <string>
@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace spearfish::worker {
+namespace spearfish {
 
 struct ListenAddress {
   enum class Kind { kUnix, kTcp };
@@ -21,6 +21,9 @@ struct ListenAddress {
   // As gRPC and other processes take it, with `bound_port` for a port that was 0.
   std::string ToString(uint16_t bound_port) const;
   std::string ToString() const { return ToString(port); }
+
+  // Reached from this host only: a unix socket, 127.0.0.0/8, ::1 or localhost.
+  bool IsLocal() const;
 };
 
 // InvalidArgument names what is wrong: no port, a port past 65535, an empty path, one longer than
@@ -32,6 +35,6 @@ absl::StatusOr<ListenAddress> ParseListenAddress(absl::string_view text);
 // living server's socket without a word.
 absl::Status RemoveStaleSocket(const std::string& path);
 
-}  // namespace spearfish::worker
+}  // namespace spearfish
 
-#endif  // WORKER_RPC_LISTEN_ADDRESS_H_
+#endif  // COMMON_RPC_LISTEN_ADDRESS_H_

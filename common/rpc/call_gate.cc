@@ -1,0 +1,57 @@
+#include "common/rpc/call_gate.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/base/log.h"
+#include "common/rpc/bearer_token.h"
+
+namespace spearfish {
+namespace {
+
+constexpr char kHealthService[] = "/grpc.health.v1.Health/";
+// Who calls without end must not fill the disk.
+constexpr absl::Duration kLogInterval = absl::Seconds(10);
+
+}  // namespace
+
+bool CallGate::IsAllowedClient(const CallHeaders& call) const {
+  return std::any_of(allowed_clients_.begin(), allowed_clients_.end(),
+                     [&call](const std::string& allowed) {
+                       return std::find(call.peer_names.begin(), call.peer_names.end(), allowed) !=
+                              call.peer_names.end();
+                     });
+}
+
+bool CallGate::HasToken(const CallHeaders& call) const {
+  const std::optional<absl::string_view> token = BearerToken(call.authorization);
+  // An absent token is looked up, too: the answer takes as long.
+  return tokens_->NameOf(token.value_or("")).has_value();
+}
+
+void CallGate::SayRefused(absl::string_view why) {
+  const uint64_t num_refused = ++num_refused_;
+  const absl::Time now = absl::Now();
+  int64_t due = next_log_ns_;
+  if (absl::ToUnixNanos(now) < due) return;
+  if (!next_log_ns_.compare_exchange_strong(due, absl::ToUnixNanos(now + kLogInterval))) return;
+  LogWarning(absl::StrCat("refused a call: ", why, "; ", num_refused, " refused since the start"));
+}
+
+absl::Status CallGate::Check(const CallHeaders& call) {
+  if (!allowed_clients_.empty() && !IsAllowedClient(call)) {
+    SayRefused("the client's certificate has none of the allowed names");
+    return absl::PermissionDeniedError("this client may not call this server");
+  }
+  if (tokens_ == nullptr || absl::StartsWith(call.path, kHealthService)) return absl::OkStatus();
+  if (HasToken(call)) return absl::OkStatus();
+  SayRefused("it has no valid bearer token");
+  return absl::UnauthenticatedError(
+      "no valid bearer token; send the metadata authorization: Bearer TOKEN");
+}
+
+}  // namespace spearfish
