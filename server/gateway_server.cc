@@ -24,6 +24,18 @@ void AllowKeepalive(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
 }
 
+BreakerState ToFigure(CircuitBreaker::State state) {
+  switch (state) {
+    case CircuitBreaker::State::kClosed:
+      return BreakerState::kClosed;
+    case CircuitBreaker::State::kOpen:
+      return BreakerState::kOpen;
+    case CircuitBreaker::State::kHalfOpen:
+      return BreakerState::kHalfOpen;
+  }
+  return BreakerState::kClosed;
+}
+
 std::string WithPort(const std::string& listen, int port) {
   if (absl::StartsWith(listen, "unix:")) return listen;
   return absl::StrCat(listen.substr(0, listen.rfind(':')), ":", port);
@@ -42,7 +54,9 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const Gatew
       WorkerDiscovery::Create(*gateway->registry_, {.addresses = options.workers,
                                                     .file = options.workers_file,
                                                     .interval = options.discovery_interval}));
+  gateway->telemetry_.log_requests = options.log_requests;
   SF_RETURN_IF_ERROR(gateway->Listen());
+  SF_RETURN_IF_ERROR(gateway->ServeMetrics());
   return gateway;
 }
 
@@ -50,8 +64,9 @@ absl::Status GatewayServer::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   admission_ = std::make_unique<AdmissionController>(options_.admission);
-  inference_ = std::make_unique<InferenceService>(*registry_, *admission_, draining_);
-  control_ = std::make_unique<ControlService>(*registry_, draining_, [this] { StartDrain(); });
+  inference_ = std::make_unique<InferenceService>(*registry_, *admission_, draining_, telemetry_);
+  control_ =
+      std::make_unique<ControlService>(*registry_, draining_, telemetry_, [this] { StartDrain(); });
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
@@ -73,9 +88,34 @@ absl::Status GatewayServer::Listen() {
   return absl::OkStatus();
 }
 
+absl::Status GatewayServer::ServeMetrics() {
+  if (!options_.metrics_port) return absl::OkStatus();
+  SF_ASSIGN_OR_RETURN(
+      metrics_, MetricsServer::Start(absl::StrCat("0.0.0.0:", *options_.metrics_port), [this] {
+        return GatewayReport(telemetry_.metrics, Figures());
+      }));
+  return absl::OkStatus();
+}
+
+std::optional<uint16_t> GatewayServer::metrics_port() const {
+  if (metrics_ == nullptr) return std::nullopt;
+  return metrics_->port();
+}
+
+GatewayFigures GatewayServer::Figures() const {
+  GatewayFigures figures{.workers = {},
+                         .queue_length = admission_->num_waiting(),
+                         .running_sequences = admission_->num_running_sequences(),
+                         .ready = ready_};
+  for (WorkerStatus& status : registry_->Statuses()) {
+    figures.workers.push_back({std::move(status.load), ToFigure(status.breaker)});
+  }
+  return figures;
+}
+
 void GatewayServer::SetReady(bool any_worker_ready) {
-  server_->GetHealthCheckService()->SetServingStatus(kReadyService,
-                                                     any_worker_ready && !stopping_ && !draining_);
+  ready_ = any_worker_ready && !stopping_ && !draining_;
+  server_->GetHealthCheckService()->SetServingStatus(kReadyService, ready_);
 }
 
 // A queue that is let go because no worker is ready would come down on the first that returns: for

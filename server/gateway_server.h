@@ -7,10 +7,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/metrics/metrics_server.h"
 #include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
 #include "server/api/inference_service.h"
@@ -18,6 +20,8 @@
 #include "server/dispatch/worker_registry.h"
 #include "server/gateway_options.h"
 #include "server/health/load_poller.h"
+#include "server/metrics/call_record.h"
+#include "server/metrics/gateway_report.h"
 
 namespace spearfish::server {
 
@@ -36,6 +40,8 @@ class GatewayServer {
   // HOST:PORT with the port that was bound, or unix:PATH.
   const std::string& address() const { return address_; }
   size_t num_workers() const { return registry_->size(); }
+  // The port that was bound; nullopt when metrics are not served.
+  std::optional<uint16_t> metrics_port() const;
 
   // Not ready and admits nothing from now on; running requests go on.
   void StartDrain();
@@ -47,6 +53,8 @@ class GatewayServer {
   GatewayServer(const GatewayOptions& options, OnWorkers on_workers)
       : options_(options), on_workers_(std::move(on_workers)) {}
   absl::Status Listen();
+  absl::Status ServeMetrics();
+  GatewayFigures Figures() const;
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
   void UpdateCapacity(size_t num_ready);
@@ -54,17 +62,20 @@ class GatewayServer {
   const GatewayOptions options_;
   const OnWorkers on_workers_;
   std::string address_;
+  Telemetry telemetry_;
+  std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;  // not ready any more, but may still admit
   std::atomic<bool> draining_ = false;
   std::atomic<size_t> num_ready_ = 0;
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
-  // Order of destruction matters: the server first, then the poller, the services, discovery, the
-  // registry.
+  // Order of destruction matters: the poller and the server first, then metrics, the services,
+  // discovery, the registry.
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<WorkerDiscovery> discovery_;
   std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
+  std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<LoadPoller> poller_;
 };

@@ -6,17 +6,18 @@
 
 #include "server/admission/admission_controller.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/metrics/call_record.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
 
 // Forwards every call to a worker; those that generate pass admission first. Keeps nothing.
-// Thread-safe. Registry, admission and `draining` must outlive it and its calls.
+// Thread-safe. All of them must outlive it and its calls.
 class InferenceService final : public v1::InferenceService::CallbackService {
  public:
   InferenceService(WorkerRegistry& registry, AdmissionController& admission,
-                   const std::atomic<bool>& draining)
-      : registry_(registry), admission_(admission), draining_(draining) {}
+                   const std::atomic<bool>& draining, Telemetry& telemetry)
+      : registry_(registry), admission_(admission), draining_(draining), telemetry_(telemetry) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -31,9 +32,13 @@ class InferenceService final : public v1::InferenceService::CallbackService {
                                        v1::DetokenizeResponse* response) override;
 
  private:
+  // What a call is told that comes while draining.
+  grpc::Status Draining(CallRecord record) const;
+
   WorkerRegistry& registry_;
   AdmissionController& admission_;
   const std::atomic<bool>& draining_;
+  Telemetry& telemetry_;
 };
 
 }  // namespace spearfish::server

@@ -24,6 +24,13 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& endpoint) {
   return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
 }
 
+std::shared_ptr<grpc::Channel> ConnectApart(const std::string& endpoint) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
+}
+
 int ReportFailure(const std::string& endpoint, const grpc::Status& status) {
   const auto code = static_cast<size_t>(status.error_code());
   std::cerr << "error: " << (code < kCodeNames.size() ? kCodeNames[code] : "UNKNOWN") << ": "

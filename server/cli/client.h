@@ -19,6 +19,9 @@ inline constexpr char kDefaultEndpoint[] = "127.0.0.1:50051";
 // A channel to a gateway or a worker; not waited for.
 std::shared_ptr<grpc::Channel> Connect(const std::string& endpoint);
 
+// The same over a connection of its own: equal channels would share one.
+std::shared_ptr<grpc::Channel> ConnectApart(const std::string& endpoint);
+
 // Prints "error: CODE: message" with what to do when nobody answers; returns kFailed.
 int ReportFailure(const std::string& endpoint, const grpc::Status& status);
 

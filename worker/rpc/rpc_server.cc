@@ -42,8 +42,8 @@ void Configure(const RpcServerOptions& options, grpc::ServerBuilder& builder) {
 
 class GrpcServer final : public RpcServer {
  public:
-  explicit GrpcServer(ServingState& state)
-      : state_(state), inference_(state, tasks_), control_(state, tasks_) {}
+  GrpcServer(ServingState& state, RequestLog log)
+      : state_(state), inference_(state, tasks_, log), control_(state, tasks_) {}
   ~GrpcServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Start(const RpcServerOptions& options, const ListenAddress& listen);
@@ -106,7 +106,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Create(const RpcServerOpti
                                                              ServingState& state) {
   SF_RETURN_IF_ERROR(options.Validate());
   SF_ASSIGN_OR_RETURN(const ListenAddress listen, ParseListenAddress(options.listen));
-  auto server = std::make_unique<GrpcServer>(state);
+  auto server = std::make_unique<GrpcServer>(
+      state, options.log_requests ? RequestLog::kOn : RequestLog::kOff);
   SF_RETURN_IF_ERROR(server->Start(options, listen));
   return std::unique_ptr<RpcServer>(std::move(server));
 }

@@ -18,6 +18,8 @@ struct RpcServerOptions {
   int max_concurrent_streams = 10000;        // of one connection
   absl::Duration min_ping_interval = absl::Seconds(10);  // pings without calls are welcome
 
+  bool log_requests = false;  // one line for each that generates, when it is over
+
   absl::Status Validate() const;
 };
 

@@ -97,6 +97,7 @@ RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string&
              .defaults = TestDefaults(),
              .max_model_len = kTestMaxModelLen,
              .max_running_sequences = 64,
+             .kv_block_tokens = 16,
              .experts = TestCache(),
              .pool_figures = TestPool} {
   RpcServerOptions options;
