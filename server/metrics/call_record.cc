@@ -61,9 +61,11 @@ void CallRecord::NoteDelta(const v1::Delta& delta) {
     if (line_ != nullptr) line_->first_token = now - begin_;
   }
   absl::Time& last = last_tokens_[delta.index()];
-  // Tokens that came in one message share the time since the one before.
+  // Tokens that came in one message share the time since the one before; in the first, none.
   if (last != absl::InfinitePast()) {
     metrics.inter_token.Observe((now - last) / static_cast<int64_t>(num_tokens), num_tokens);
+  } else if (num_tokens > 1) {
+    metrics.inter_token.Observe(absl::ZeroDuration(), num_tokens - 1);
   }
   last = now;
 }

@@ -54,7 +54,7 @@ TEST(CallRecord, CountsTokensAndTheGapsBetweenThoseOfASequence) {
   EXPECT_EQ(metrics.prompt_tokens.value(), 5u);
   EXPECT_EQ(metrics.generated_tokens.value(), 7u);
   EXPECT_EQ(metrics.first_token.value().count(), 1u);
-  EXPECT_EQ(metrics.inter_token.value().count(), 4u);  // of sequence 0
+  EXPECT_EQ(metrics.inter_token.value().count(), 5u);  // 4 of sequence 0
   EXPECT_EQ(metrics.whole.value().count(), 1u);
   EXPECT_EQ(metrics.queue.value().count(), 1u);
   EXPECT_EQ(metrics.finish_reasons[v1::FINISH_REASON_STOP].value(), 1u);
