@@ -153,8 +153,9 @@ int Serve(const GatewayOptions& options) {
   }
   LogInfo(absl::StrCat("listening on ", (*gateway)->address(), ", workers ",
                        absl::StrJoin(options.workers, ", ")));
-  if (const auto port = (*gateway)->metrics_port())
+  if (const auto port = (*gateway)->metrics_port()) {
     LogInfo(absl::StrCat("metrics on port ", *port));
+  }
   int signal = 0;
   sigwait(&signals, &signal);
   LogInfo("stopping: running requests are finished first; a second signal ends them");

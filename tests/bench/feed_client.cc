@@ -3,6 +3,7 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/client_callback.h>
+#include <grpcpp/support/proto_buffer_reader.h>
 
 #include <utility>
 
@@ -21,8 +22,8 @@ class FeedClient::Stream final
   }
 
   void Start(grpc::GenericStub& stub) {
-    stub.PrepareBidiStreamingCall(&context_, "/spearfish.v1.InferenceService/GenerateStream", {},
-                                  this);
+    stub.PrepareBidiStreamingCall(&context_, "/spearfish.v1.InferenceService/GenerateStream",
+                                  grpc::StubOptions(), this);
     StartWriteLast(&request_, grpc::WriteOptions());
     StartRead(&buffer_);
     StartCall();

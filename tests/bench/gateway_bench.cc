@@ -2,6 +2,7 @@
 // through it, directly from a worker that has no model, and from gRPC alone, in one run.
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -63,7 +63,7 @@ void AddTimes(const EngineTimings& timings, MetricList& out) {
 
 void AppendVllmMetrics(const LoadedModel& model, const EngineStats& stats,
                        std::vector<Metric>& metrics) {
-  MetricList out({{"model_name", model.served_name}, {"engine", "0"}});
+  MetricList out(MetricLabels{{"model_name", model.served_name}, {"engine", "0"}});
   AddState(model, stats, out);
   AddCounts(model.engine.timings(), stats, out);
   AddTimes(model.engine.timings(), out);

@@ -55,8 +55,11 @@ class ObservedFleet(Fleet):
                 if all(line.get(key) == value for key, value in fields.items())]
 
     def ports(self, process):
-        return [int(line["message"].rsplit(" ", 1)[1]) for line in self.lines(process=process)
-                if line["message"].startswith("metrics on port ")]
+        def logged():
+            return [int(line["message"].rsplit(" ", 1)[1]) for line in self.lines(process=process)
+                    if line["message"].startswith("metrics on port ")]
+        eventually(logged, "the metrics port in the log of " + process)
+        return logged()
 
     def scrape_gateway(self):
         return scrape(self.ports("gateway")[-1])

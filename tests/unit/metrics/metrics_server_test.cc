@@ -38,7 +38,7 @@ TEST(MetricsServer, ShowsWhatCollectSaysAtEachScrape) {
 
 TEST(MetricsServer, ShowsHistogramsCumulatively) {
   const auto server = MetricsServer::Start("127.0.0.1:0", [] {
-    MetricList metrics({{"engine", "0"}});
+    MetricList metrics(MetricLabels{{"engine", "0"}});
     metrics.Histogram("spearfish_step_seconds", "Forward passes",
                       {.bounds = {0.5, 1}, .counts = {2, 0, 3}, .sum = 7.25});
     return metrics.Take();

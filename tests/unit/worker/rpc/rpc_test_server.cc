@@ -89,7 +89,8 @@ std::string ToString(const grpc::ByteBuffer& buffer) {
 
 }  // namespace
 
-RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string& service_config)
+RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string& service_config,
+                             bool log_requests)
     : model_{.engine = engine_,
              .tokenizer = tokenizer_,
              .served_name = "test-model",
@@ -102,6 +103,7 @@ RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string&
              .pool_figures = TestPool} {
   RpcServerOptions options;
   options.listen = std::move(listen);
+  options.log_requests = log_requests;
   auto server = RpcServer::Create(options, state_);
   SF_CHECK_OK(server.status());
   server_ = *std::move(server);
