@@ -3,6 +3,7 @@
 #define SERVER_GATEWAY_OPTIONS_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct GatewayOptions {
   // balances load learns that the gateway is not ready.
   absl::Duration drain_grace = absl::Seconds(30);
   absl::Duration drain_settle = absl::ZeroDuration();
+  std::optional<uint16_t> metrics_port;  // on all addresses; 0 picks a free one
+  bool log_requests = false;             // one line for each that generates, when it is over
 
   // InvalidArgument naming the flag.
   absl::Status Validate() const;

@@ -13,6 +13,18 @@ namespace {
 
 constexpr char kReadyService[] = "spearfish.v1.InferenceService";
 
+BreakerState ToFigure(CircuitBreaker::State state) {
+  switch (state) {
+    case CircuitBreaker::State::kClosed:
+      return BreakerState::kClosed;
+    case CircuitBreaker::State::kOpen:
+      return BreakerState::kOpen;
+    case CircuitBreaker::State::kHalfOpen:
+      return BreakerState::kHalfOpen;
+  }
+  return BreakerState::kClosed;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const GatewayOptions& options,
@@ -27,7 +39,9 @@ absl::StatusOr<std::unique_ptr<GatewayServer>> GatewayServer::Create(const Gatew
       WorkerDiscovery::Create(*gateway->registry_, {.addresses = options.workers,
                                                     .file = options.workers_file,
                                                     .interval = options.discovery_interval}));
+  gateway->telemetry_.log_requests = options.log_requests;
   SF_RETURN_IF_ERROR(gateway->Listen());
+  SF_RETURN_IF_ERROR(gateway->ServeMetrics());
   return gateway;
 }
 
@@ -38,9 +52,11 @@ absl::Status GatewayServer::Listen() {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
                       Listener::Create(options_.listen, options_.listener));
   gate_ = listener->gate();
-  inference_ = std::make_unique<InferenceService>(
-      *registry_, Entrance{.admission = *admission_, .tokens = gate_->tokens()}, draining_);
-  control_ = std::make_unique<ControlService>(*registry_, draining_, [this] { StartDrain(); });
+  const Entrance entrance{
+      .admission = *admission_, .telemetry = telemetry_, .tokens = gate_->tokens()};
+  inference_ = std::make_unique<InferenceService>(*registry_, entrance, draining_);
+  control_ =
+      std::make_unique<ControlService>(*registry_, draining_, entrance, [this] { StartDrain(); });
   grpc::ServerBuilder builder;
   listener->AddTo(builder);
   builder.RegisterService(inference_.get());
@@ -54,9 +70,34 @@ absl::Status GatewayServer::Listen() {
   return absl::OkStatus();
 }
 
+absl::Status GatewayServer::ServeMetrics() {
+  if (!options_.metrics_port) return absl::OkStatus();
+  SF_ASSIGN_OR_RETURN(
+      metrics_, MetricsServer::Start(absl::StrCat("0.0.0.0:", *options_.metrics_port), [this] {
+        return GatewayReport(telemetry_.metrics, Figures());
+      }));
+  return absl::OkStatus();
+}
+
+std::optional<uint16_t> GatewayServer::metrics_port() const {
+  if (metrics_ == nullptr) return std::nullopt;
+  return metrics_->port();
+}
+
+GatewayFigures GatewayServer::Figures() const {
+  GatewayFigures figures{.workers = {},
+                         .queue_length = admission_->num_waiting(),
+                         .running_sequences = admission_->num_running_sequences(),
+                         .ready = ready_};
+  for (WorkerStatus& status : registry_->Statuses()) {
+    figures.workers.push_back({std::move(status.load), ToFigure(status.breaker)});
+  }
+  return figures;
+}
+
 void GatewayServer::SetReady(bool any_worker_ready) {
-  server_->GetHealthCheckService()->SetServingStatus(kReadyService,
-                                                     any_worker_ready && !stopping_ && !draining_);
+  ready_ = any_worker_ready && !stopping_ && !draining_;
+  server_->GetHealthCheckService()->SetServingStatus(kReadyService, ready_);
 }
 
 // A queue that is let go because no worker is ready would come down on the first that returns: for

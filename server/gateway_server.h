@@ -7,10 +7,12 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/metrics/metrics_server.h"
 #include "common/rpc/call_gate.h"
 #include "common/rpc/channel_security.h"
 #include "server/admission/admission_controller.h"
@@ -20,6 +22,8 @@
 #include "server/dispatch/worker_registry.h"
 #include "server/gateway_options.h"
 #include "server/health/load_poller.h"
+#include "server/metrics/call_record.h"
+#include "server/metrics/gateway_report.h"
 
 namespace spearfish::server {
 
@@ -40,6 +44,8 @@ class GatewayServer {
   size_t num_workers() const { return registry_->size(); }
   // What the port asks of calls, for fronts beside it: see common/rpc/caller_identity.h.
   const CallGate& gate() const { return *gate_; }
+  // The port that was bound; nullopt when metrics are not served.
+  std::optional<uint16_t> metrics_port() const;
 
   // Not ready and admits nothing from now on; running requests go on.
   void StartDrain();
@@ -51,6 +57,8 @@ class GatewayServer {
   GatewayServer(const GatewayOptions& options, OnWorkers on_workers)
       : options_(options), on_workers_(std::move(on_workers)) {}
   absl::Status Listen();
+  absl::Status ServeMetrics();
+  GatewayFigures Figures() const;
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
   void UpdateCapacity(size_t num_ready);
@@ -58,12 +66,14 @@ class GatewayServer {
   const GatewayOptions options_;
   const OnWorkers on_workers_;
   std::string address_;
+  Telemetry telemetry_;
+  std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;  // not ready any more, but may still admit
   std::atomic<bool> draining_ = false;
   std::atomic<size_t> num_ready_ = 0;
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
-  // Order of destruction matters: the server first, then the poller, the services, discovery, the
-  // registry, what they ask for credentials.
+  // Order of destruction matters: the poller and the server first, then metrics, the services,
+  // discovery, the registry, what they ask for credentials.
   std::shared_ptr<const CallGate> gate_;  // shared with the server's port
   std::unique_ptr<ChannelSecurity> worker_security_;
   std::unique_ptr<WorkerRegistry> registry_;
@@ -71,6 +81,7 @@ class GatewayServer {
   std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
+  std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<LoadPoller> poller_;
 };

@@ -29,6 +29,7 @@ struct Flags {
   int64_t discovery_s = 5;
   int64_t worker_timeout_s = 5;
   int64_t retry_patience_ms = 700;
+  LogFormat log_format = LogFormat::kText;
 
   absl::StatusOr<GatewayOptions> Options() const {
     GatewayOptions out = options;
@@ -91,6 +92,21 @@ void AddWorkerSecurityFlags(CLI::App& app, ChannelSecurityOptions& security) {
                  "What workers' certificates must name; default: the host in the address");
 }
 
+void AddObservationFlags(CLI::App& app, Flags& flags) {
+  app.add_option("--metrics-port", flags.options.metrics_port,
+                 "Serve Prometheus metrics over HTTP there, on all addresses; 0 picks a free port; "
+                 "default: not served");
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&flags](const std::string& name) {
+           flags.log_format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+         },
+         "Log lines for people (text) or one JSON object a line (json); default: text")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--log-requests", flags.options.log_requests,
+               "Log a line for each request that is over: ids, counts and times, never its text");
+}
+
 void AddFlags(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", kVersion);
   app.add_option("--listen", flags.options.listen,
@@ -109,6 +125,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddWorkerSecurityFlags(app, flags.options.worker_security);
   AddDispatchFlags(app, flags);
   AddAdmissionFlags(app, flags);
+  AddObservationFlags(app, flags);
   app.add_option("--poll-interval-ms", flags.poll_interval_ms,
                  "How often workers are asked for load")
       ->capture_default_str();
@@ -153,6 +170,9 @@ int Serve(const GatewayOptions& options) {
   }
   LogInfo(absl::StrCat("listening on ", (*gateway)->address(), ", workers ",
                        absl::StrJoin(options.workers, ", ")));
+  if (const auto port = (*gateway)->metrics_port()) {
+    LogInfo(absl::StrCat("metrics on port ", *port));
+  }
   int signal = 0;
   sigwait(&signals, &signal);
   LogInfo("stopping: running requests are finished first; a second signal ends them");
@@ -177,6 +197,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  spearfish::InitLog("gateway", spearfish::LogLevel::kInfo, flags.log_format);
   const auto options = flags.Options();
   if (!options.ok()) {
     spearfish::LogError(options.status().message());

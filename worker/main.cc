@@ -161,6 +161,7 @@ absl::StatusOr<Parts> Load(const WorkerOptions& options) {
                   .defaults = parts.checkpoint->generation_config(),
                   .max_model_len = parts.model->max_model_len(),
                   .max_running_sequences = options.max_num_seqs,
+                  .kv_block_tokens = parts.model->kv_block_tokens(),
                   .experts = DescribeCache(*parts.segment),
                   .pool_figures = [&model = *parts.model] { return model.pool_figures(); },
                   .chat_template = parts.chat_template.get()});
@@ -227,10 +228,13 @@ void AnnounceReady(const RpcServer& server, const Parts& parts) {
 // Null when nobody asked for them.
 absl::StatusOr<std::unique_ptr<MetricsServer>> ServeMetrics(const WorkerOptions& options,
                                                             const ServingState& state) {
-  if (!options.metrics_port) return nullptr;
-  SF_ASSIGN_OR_RETURN(std::unique_ptr<MetricsServer> server,
-                      MetricsServer::Start(absl::StrCat("0.0.0.0:", *options.metrics_port),
-                                           [&state] { return WorkerMetrics(state); }));
+  const ObservationOptions& wanted = options.observation;
+  if (!wanted.metrics_port) return nullptr;
+  const MetricsCompat compat = wanted.vllm_metrics ? MetricsCompat::kVllm : MetricsCompat::kNone;
+  SF_ASSIGN_OR_RETURN(
+      std::unique_ptr<MetricsServer> server,
+      MetricsServer::Start(absl::StrCat("0.0.0.0:", *wanted.metrics_port),
+                           [&state, compat] { return WorkerMetrics(state, compat); }));
   LogInfo(absl::StrCat("metrics on port ", server->port()));
   return server;
 }
@@ -241,6 +245,7 @@ absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
   RpcServerOptions rpc;
   rpc.listen = options.listen;
   rpc.listener = options.listener;
+  rpc.log_requests = options.observation.log_requests;
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<RpcServer> server, RpcServer::Create(rpc, state));
   LogInfo(absl::StrCat("listening on ", server->address(), ", loading ", options.model));
   SF_ASSIGN_OR_RETURN(parts, Load(options));
@@ -266,7 +271,7 @@ int Main(int argc, char** argv) {
   WorkerOptions options;
   if (const auto exit_status = ParseWorkerOptions(argc, argv, options)) return *exit_status;
   ShutdownSignals signals;
-  InitLog(absl::StrCat("worker ", options.device));
+  InitLog(absl::StrCat("worker ", options.device), LogLevel::kInfo, options.observation.log_format);
   std::signal(SIGPIPE, SIG_IGN);  // a launcher that went away is no reason to die
   if (const absl::Status status = Run(options, signals); !status.ok()) {
     LogError(status.ToString());

@@ -140,13 +140,30 @@ void AddServingFlags(CLI::App& app, WorkerOptions& options, int64_t& drain_grace
       ->capture_default_str();
   app.add_option("--max-num-batched-tokens", options.max_num_batched_tokens, "Tokens of one step")
       ->capture_default_str();
-  app.add_option("--metrics-port", options.metrics_port,
-                 "Serve Prometheus metrics over HTTP there, on all addresses; 0 picks a free port; "
-                 "default: not served");
   app.add_option("--drain-grace-s", drain_grace_s,
                  "Seconds that running requests get after SIGTERM")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+}
+
+void AddObservationFlags(CLI::App& app, ObservationOptions& options) {
+  app.add_option("--metrics-port", options.metrics_port,
+                 "Serve Prometheus metrics over HTTP there, on all addresses; 0 picks a free port; "
+                 "default: not served");
+  app.add_option_function<std::string>(
+         "--metrics-compat",
+         [&options](const std::string& name) { options.vllm_metrics = name == "vllm"; },
+         "Whose metric names to give beside Spearfish's own: none or vllm; default: none")
+      ->check(CLI::IsMember({"none", "vllm"}));
+  app.add_option_function<std::string>(
+         "--log-format",
+         [&options](const std::string& name) {
+           options.log_format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+         },
+         "Log lines for people (text) or one JSON object a line (json); default: text")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--log-requests", options.log_requests,
+               "Log a line for each request that is over: ids, counts and times, never its text");
 }
 
 }  // namespace
@@ -194,6 +211,7 @@ std::optional<int> ParseWorkerOptions(int argc, const char* const* argv, WorkerO
   AddPoolFlags(app, options);
   AddServingFlags(app, options, drain_grace_s);
   AddListenerFlags(app, options.listener);
+  AddObservationFlags(app, options.observation);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

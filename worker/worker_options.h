@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
+#include "common/base/log.h"
 #include "common/expert_cache/record_layout.h"
 #include "common/rpc/listener_options.h"
 
@@ -16,6 +17,14 @@ namespace spearfish::worker {
 
 // When the checksums of a segment that was found ready are computed again.
 enum class VerifyCacheMode { kOff, kBackground, kBefore };
+
+// What is told of the worker while it runs, and how.
+struct ObservationOptions {
+  std::optional<uint16_t> metrics_port;
+  bool vllm_metrics = false;  // beside our own
+  LogFormat log_format = LogFormat::kText;
+  bool log_requests = false;
+};
 
 struct WorkerOptions {
   std::string model;           // checkpoint folder
@@ -40,7 +49,7 @@ struct WorkerOptions {
   absl::Duration segment_timeout = absl::InfiniteDuration();  // of waiting for another populator
   VerifyCacheMode verify_cache = VerifyCacheMode::kBackground;
   double memory_floor = 0.05;  // share of memory below which nothing is admitted; 0: no floor
-  std::optional<uint16_t> metrics_port;
+  ObservationOptions observation;
   absl::Duration drain_grace = absl::Seconds(30);
 
   // InvalidArgument naming the flag.

@@ -34,15 +34,38 @@ spdlog::logger& Logger() {
   return *logger;
 }
 
+// Written by InitLog only, before there are other threads.
+struct Settings {
+  LogFormat format = LogFormat::kText;
+  std::string role;
+};
+
+Settings& LogSettings() {
+  static auto* const settings = new Settings;  // never destroyed: threads may log until the end
+  return *settings;
+}
+
 }  // namespace
 
-void InitLog(absl::string_view role, LogLevel least) {
-  Logger().set_pattern("%Y-%m-%d %H:%M:%S.%e %^%L%$ [" + std::string(role) + "] %v");
+void InitLog(absl::string_view role, LogLevel least, LogFormat format) {
+  LogSettings() = {format, std::string(role)};
+  if (format == LogFormat::kJson) {
+    Logger().set_pattern(R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})",
+                         spdlog::pattern_time_type::utc);
+  } else {
+    Logger().set_pattern("%Y-%m-%d %H:%M:%S.%e %^%L%$ [" + std::string(role) + "] %v");
+  }
   Logger().set_level(ToSpdlog(least));
 }
 
-void Log(LogLevel level, absl::string_view message) {
-  Logger().log(ToSpdlog(level), spdlog::string_view_t(message.data(), message.size()));
+void Log(LogLevel level, absl::string_view message, std::span<const LogField> fields) {
+  const spdlog::level::level_enum to = ToSpdlog(level);
+  if (!Logger().should_log(to)) return;
+  const Settings& settings = LogSettings();
+  const std::string line = settings.format == LogFormat::kJson
+                               ? JsonMembers(settings.role, message, fields)
+                               : TextLine(message, fields);
+  Logger().log(to, spdlog::string_view_t(line.data(), line.size()));
 }
 
 }  // namespace spearfish

@@ -6,16 +6,22 @@
 #include <utility>
 #include <vector>
 
+#include "common/metrics/histogram.h"
+
 namespace spearfish {
 
 enum class MetricType {
   kCounter,  // only grows while the process lives; its name ends in _total
   kGauge,
+  kHistogram,
 };
 
+using MetricLabels = std::vector<std::pair<std::string, std::string>>;
+
 struct MetricSample {
-  std::vector<std::pair<std::string, std::string>> labels;
+  MetricLabels labels;
   double value = 0;
+  HistogramValue histogram = {};  // in place of the value, of a histogram
 };
 
 // All samples of one name. Units stand in the name: _bytes, _seconds, _ratio.

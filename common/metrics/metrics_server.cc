@@ -16,23 +16,52 @@ namespace {
 
 constexpr int kNumThreads = 1;  // scrapes are rare and short
 
+prometheus::ClientMetric::Histogram Convert(const HistogramValue& value) {
+  prometheus::ClientMetric::Histogram out;
+  for (size_t i = 0; i < value.bounds.size(); ++i) {
+    out.sample_count += value.counts[i];
+    out.bucket.push_back({out.sample_count, value.bounds[i]});
+  }
+  // Also the bucket up to infinity, which the exposition adds by itself.
+  out.sample_count += value.counts.back();
+  out.sample_sum = value.sum;
+  return out;
+}
+
 prometheus::ClientMetric Convert(const MetricSample& sample, MetricType type) {
   prometheus::ClientMetric out;
   for (const auto& [name, value] : sample.labels) out.label.push_back({name, value});
-  if (type == MetricType::kCounter) {
-    out.counter.value = sample.value;
-  } else {
-    out.gauge.value = sample.value;
+  switch (type) {
+    case MetricType::kCounter:
+      out.counter.value = sample.value;
+      break;
+    case MetricType::kGauge:
+      out.gauge.value = sample.value;
+      break;
+    case MetricType::kHistogram:
+      out.histogram = Convert(sample.histogram);
+      break;
   }
   return out;
+}
+
+prometheus::MetricType Convert(MetricType type) {
+  switch (type) {
+    case MetricType::kCounter:
+      return prometheus::MetricType::Counter;
+    case MetricType::kGauge:
+      return prometheus::MetricType::Gauge;
+    case MetricType::kHistogram:
+      return prometheus::MetricType::Histogram;
+  }
+  return prometheus::MetricType::Untyped;
 }
 
 prometheus::MetricFamily Convert(const Metric& metric) {
   prometheus::MetricFamily out;
   out.name = metric.name;
   out.help = metric.help;
-  out.type = metric.type == MetricType::kCounter ? prometheus::MetricType::Counter
-                                                 : prometheus::MetricType::Gauge;
+  out.type = Convert(metric.type);
   for (const MetricSample& sample : metric.samples) {
     out.metric.push_back(Convert(sample, metric.type));
   }

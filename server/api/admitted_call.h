@@ -11,18 +11,11 @@
 
 #include "absl/time/time.h"
 #include "common/rpc/caller_identity.h"
-#include "common/rpc/token_file.h"
 #include "server/admission/admission_controller.h"
+#include "server/api/entrance.h"
 #include "server/dispatch/route_key.h"
 
 namespace spearfish::server {
-
-// Where calls enter: who is let in when, and what callers are told apart by besides certificates
-// and hosts (null: no tokens).
-struct Entrance {
-  AdmissionController& admission;
-  const TokenFile* tokens = nullptr;
-};
 
 template <typename Request>
 AdmissionRequest AdmissionOf(const Entrance& entrance, const grpc::CallbackServerContext& context,

@@ -7,6 +7,7 @@
 #include "common/base/version.h"
 #include "server/api/fan_out.h"
 #include "server/api/unary_proxy.h"
+#include "server/api/upstream_context.h"
 
 namespace spearfish::server {
 namespace {
@@ -22,12 +23,13 @@ grpc::ServerUnaryReactor* FinishOk(grpc::CallbackServerContext& context) {
 }  // namespace
 
 ControlService::ControlService(WorkerRegistry& registry, const std::atomic<bool>& draining,
-                               std::function<void()> drain)
-    : registry_(registry), draining_(draining), drain_(std::move(drain)) {}
+                               const Entrance& entrance, std::function<void()> drain)
+    : registry_(registry), draining_(draining), entrance_(entrance), drain_(std::move(drain)) {}
 
 grpc::ServerUnaryReactor* ControlService::Abort(grpc::CallbackServerContext* /*context*/,
                                                 const v1::AbortRequest* request,
                                                 v1::AbortResponse* response) {
+  Count(Method::kAbort);
   // The gateway keeps no table of requests: every worker is asked, its owner answers.
   return new FanOut<v1::AbortRequest, v1::AbortResponse>(
       registry_, *request,
@@ -43,18 +45,19 @@ grpc::ServerUnaryReactor* ControlService::Abort(grpc::CallbackServerContext* /*c
 grpc::ServerUnaryReactor* ControlService::GetModelInfo(grpc::CallbackServerContext* context,
                                                        const v1::GetModelInfoRequest* request,
                                                        v1::GetModelInfoResponse* response) {
-  return (new UnaryProxy(registry_, *context, RouteRequest(),
-                         [request, response](const WorkerConnection& worker,
-                                             grpc::ClientContext* upstream, Done done) {
-                           worker.control->async()->GetModelInfo(upstream, request, response,
-                                                                 std::move(done));
-                         }))
+  return (new UnaryProxy(
+              {registry_, *context, {}, RecordOf(entrance_, Method::kGetModelInfo, *context)},
+              [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
+                                  Done done) {
+                worker.control->async()->GetModelInfo(upstream, request, response, std::move(done));
+              }))
       ->Start();
 }
 
 grpc::ServerUnaryReactor* ControlService::GetServerInfo(grpc::CallbackServerContext* context,
                                                         const v1::GetServerInfoRequest* /*request*/,
                                                         v1::GetServerInfoResponse* response) {
+  Count(Method::kGetServerInfo);
   const std::chrono::duration<double> uptime = std::chrono::steady_clock::now() - started_;
   response->set_version(kVersion);
   response->set_role(v1::SERVER_ROLE_GATEWAY);
@@ -67,6 +70,7 @@ grpc::ServerUnaryReactor* ControlService::GetServerInfo(grpc::CallbackServerCont
 grpc::ServerUnaryReactor* ControlService::GetLoads(grpc::CallbackServerContext* context,
                                                    const v1::GetLoadsRequest* /*request*/,
                                                    v1::GetLoadsResponse* response) {
+  Count(Method::kGetLoads);
   for (v1::WorkerLoad& load : registry_.Loads()) *response->add_workers() = std::move(load);
   return FinishOk(*context);
 }
@@ -74,6 +78,7 @@ grpc::ServerUnaryReactor* ControlService::GetLoads(grpc::CallbackServerContext* 
 grpc::ServerUnaryReactor* ControlService::GetExpertCacheStats(
     grpc::CallbackServerContext* /*context*/, const v1::GetExpertCacheStatsRequest* request,
     v1::GetExpertCacheStatsResponse* response) {
+  Count(Method::kGetExpertCacheStats);
   return new FanOut<v1::GetExpertCacheStatsRequest, v1::GetExpertCacheStatsResponse>(
       registry_, *request,
       [](const WorkerConnection& worker, grpc::ClientContext* context,
@@ -93,6 +98,7 @@ grpc::ServerUnaryReactor* ControlService::GetExpertCacheStats(
 grpc::ServerUnaryReactor* ControlService::Drain(grpc::CallbackServerContext* context,
                                                 const v1::DrainRequest* /*request*/,
                                                 v1::DrainResponse* /*response*/) {
+  Count(Method::kDrain);
   drain_();
   return FinishOk(*context);
 }

@@ -6,18 +6,19 @@
 #include <chrono>
 #include <functional>
 
+#include "server/api/entrance.h"
 #include "server/dispatch/worker_registry.h"
 #include "spearfish/v1/control.grpc.pb.h"
 
 namespace spearfish::server {
 
 // Answers for all workers: from the registry where a recent report will do, else by asking each.
-// Thread-safe. The registry must outlive it and its calls.
+// Thread-safe. Registry and the entrance's parts must outlive it and its calls.
 class ControlService final : public v1::ControlService::CallbackService {
  public:
   // `drain` stops this gateway from admitting; the workers serve other gateways and go on.
   ControlService(WorkerRegistry& registry, const std::atomic<bool>& draining,
-                 std::function<void()> drain);
+                 const Entrance& entrance, std::function<void()> drain);
 
   grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context,
                                   const v1::AbortRequest* request,
@@ -39,8 +40,14 @@ class ControlService final : public v1::ControlService::CallbackService {
                                   v1::DrainResponse* response) override;
 
  private:
+  // One that is always answered with OK.
+  void Count(Method method) {
+    entrance_.telemetry.metrics.CountRequest(method, grpc::StatusCode::OK);
+  }
+
   WorkerRegistry& registry_;
   const std::atomic<bool>& draining_;
+  const Entrance entrance_;
   const std::function<void()> drain_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };

@@ -2,14 +2,13 @@
 
 #include <utility>
 
+#include "server/api/upstream_context.h"
 #include "server/api/upstream_status.h"
 
 namespace spearfish::server {
 
 GenerateStreamProxy::Attempt::Attempt(GenerateStreamProxy& proxy, WorkerLease lease)
-    : proxy_(proxy),
-      lease_(std::move(lease)),
-      context_(grpc::ClientContext::FromCallbackServerContext(proxy.context_)) {}
+    : proxy_(proxy), lease_(std::move(lease)), context_(UpstreamContext(proxy.context_)) {}
 
 void GenerateStreamProxy::Attempt::Start(const v1::GenerateStreamRequest& request) {
   lease_.worker().inference->async()->GenerateStream(context_.get(), &request, this);
@@ -34,22 +33,32 @@ void GenerateStreamProxy::Attempt::OnDone(const grpc::Status& status) {
   proxy_.AttemptDone(status);
 }
 
-GenerateStreamProxy::GenerateStreamProxy(WorkerRegistry& registry, const Entrance& entrance,
-                                         grpc::CallbackServerContext& context,
-                                         const RouteRequest& route,
-                                         v1::GenerateStreamRequest request)
-    : context_(context),
-      admitted_(entrance.admission),
-      attempts_(registry, route),
-      progress_(std::move(request)) {
+GenerateStreamProxy::GenerateStreamProxy(Parts parts, v1::GenerateStreamRequest request)
+    : context_(parts.context),
+      admitted_(parts.entrance.admission),
+      attempts_(parts.registry, parts.route),
+      progress_(std::move(request)),
+      record_(std::move(parts.record)) {
   admitted_.Enter(
-      AdmissionOf(entrance, context, progress_.NextRequest()), [this] { StartAttempt(); },
-      [this](const Refusal& refusal) { Finish(Refused(refusal, context_)); });
+      AdmissionOf(parts.entrance, context_, progress_.NextRequest()),
+      [this] {
+        record_.Admitted();
+        StartAttempt();
+      },
+      [this](const Refusal& refusal) {
+        record_.Rejected(ToRejection(refusal.reason));
+        End(Refused(refusal, context_));
+      });
+}
+
+void GenerateStreamProxy::End(const grpc::Status& status) {
+  record_.Finished(status);
+  Finish(status);
 }
 
 void GenerateStreamProxy::StartAttempt() {
   if (context_.IsCancelled()) {
-    Finish(grpc::Status::CANCELLED);
+    End(grpc::Status::CANCELLED);
     return;
   }
   absl::StatusOr<WorkerLease> lease = attempts_.Next();
@@ -57,12 +66,14 @@ void GenerateStreamProxy::StartAttempt() {
     if (const std::optional<absl::Duration> pause = attempts_.Pause()) {
       pause_.Start(*pause, [this] { StartAttempt(); });
     } else {
-      Finish(FinalStatus(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_));
+      if (!progress_.begun()) record_.Rejected(Rejection::kNoWorker);
+      End(FinalStatus(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_));
     }
     return;
   }
   attempts_.Started(lease->worker().id);
   begun_before_ = progress_.begun();
+  record_.AttemptStarted(lease->worker().address, begun_before_);
   attempt_delivered_ = false;
   auto attempt = std::make_unique<Attempt>(*this, *std::move(lease));
   Attempt& started = *attempt;
@@ -85,6 +96,7 @@ void GenerateStreamProxy::Forward() {
     attempt_->Read();
     return;
   }
+  record_.Note(response);
   if (response.has_prompt_info()) {
     response.mutable_prompt_info()->set_routed_worker(attempt_->lease().worker().address);
   }
@@ -102,6 +114,7 @@ bool GenerateStreamProxy::MayGoOn(const grpc::Status& status) {
   // Another worker had admitted it, so these are no answers to the client.
   if (!lost && !(begun_before_ && IsRefusedForNow(status))) return false;
   last_failure_ = status;
+  if (lost) record_.AttemptLost();
   if (lost && IsWorkersFault(status)) attempt_->lease().Failed();
   if (!progress_.begun()) return attempts_.MayRetry(Attempts::Kind::kFirst);
   return progress_.resumable() && attempts_.MayRetry(Attempts::Kind::kResume);
@@ -113,7 +126,7 @@ void GenerateStreamProxy::AttemptDone(const grpc::Status& status) {
     return;
   }
   CopyPushback(attempt_->context(), context_);
-  Finish(FinalStatus(status));
+  End(FinalStatus(status));
 }
 
 grpc::Status GenerateStreamProxy::FinalStatus(const grpc::Status& status) const {
@@ -126,7 +139,7 @@ grpc::Status GenerateStreamProxy::FinalStatus(const grpc::Status& status) const 
 
 void GenerateStreamProxy::OnCancel() {
   if (admitted_.Withdraw()) {
-    Finish(grpc::Status::CANCELLED);
+    End(grpc::Status::CANCELLED);
     return;
   }
   {

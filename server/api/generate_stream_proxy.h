@@ -16,6 +16,7 @@
 #include "server/api/pause.h"
 #include "server/api/stream_progress.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/metrics/call_record.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
@@ -28,11 +29,16 @@ namespace spearfish::server {
 // comes at any time, and touches only what the mutexes guard.
 class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse> {
  public:
-  // `context`, registry and the entrance's parts must outlive the call. The request has a seed
-  // unless it is greedy.
-  GenerateStreamProxy(WorkerRegistry& registry, const Entrance& entrance,
-                      grpc::CallbackServerContext& context, const RouteRequest& route,
-                      v1::GenerateStreamRequest request);
+  // Context, registry and the entrance's parts must outlive the call. The request has a seed unless
+  // it is greedy.
+  struct Parts {
+    WorkerRegistry& registry;
+    const Entrance& entrance;
+    grpc::CallbackServerContext& context;
+    RouteRequest route;
+    CallRecord record;
+  };
+  GenerateStreamProxy(Parts parts, v1::GenerateStreamRequest request);
 
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -66,12 +72,14 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
   // Whether another worker should have it after this end.
   bool MayGoOn(const grpc::Status& status);
   grpc::Status FinalStatus(const grpc::Status& status) const;
+  void End(const grpc::Status& status);
 
   grpc::CallbackServerContext& context_;
   AdmittedCall admitted_;
   Attempts attempts_;
   Pause pause_;
   StreamProgress progress_;
+  CallRecord record_;
   bool begun_before_ = false;       // when the current attempt started
   bool attempt_delivered_ = false;  // the current attempt has given tokens
   grpc::Status last_failure_;       // of a worker

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "server/api/generate_stream_proxy.h"
 #include "server/api/unary_proxy.h"
+#include "server/api/upstream_context.h"
 #include "server/dispatch/route_key.h"
 
 namespace spearfish::server {
@@ -35,11 +36,6 @@ RouteRequest RouteOf(const WorkerRegistry& registry, const Request& request) {
           .num_sequences = NumSequences(request)};
 }
 
-grpc::Status Draining() {
-  return grpc::Status(grpc::StatusCode::UNAVAILABLE,
-                      "gateway is draining; send the request to another gateway");
-}
-
 // Ends a stream before it began.
 class FailedStream final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse> {
  public:
@@ -56,37 +52,51 @@ grpc::ServerUnaryReactor* FailUnary(grpc::CallbackServerContext& context,
 
 }  // namespace
 
+grpc::Status InferenceService::Draining(CallRecord record) const {
+  const grpc::Status status(grpc::StatusCode::UNAVAILABLE,
+                            "gateway is draining; send the request to another gateway");
+  record.Rejected(Rejection::kDraining);
+  record.Finished(status);
+  return status;
+}
+
 grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext* context,
                                                      const v1::GenerateRequest* request,
                                                      v1::GenerateResponse* response) {
-  if (draining_) return FailUnary(*context, Draining());
   auto copy =
       std::make_shared<v1::GenerateRequest>(WithIdAndSeed(*request));  // std::function is copyable
+  CallRecord record =
+      RecordOf(entrance_, Method::kGenerate, *context, copy->request_id(), NumSequences(*copy));
+  if (draining_) return FailUnary(*context, Draining(std::move(record)));
   auto* const proxy = new UnaryProxy(
-      registry_, *context, RouteOf(registry_, *copy),
+      {registry_, *context, RouteOf(registry_, *copy), std::move(record)},
       [copy, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                        std::function<void(grpc::Status)> done) {
         worker.inference->async()->Generate(upstream, copy.get(), response, std::move(done));
       },
-      [response](const std::string& address) {
+      [response](const std::string& address, CallRecord& succeeded) {
         response->mutable_prompt_info()->set_routed_worker(address);
+        succeeded.Note(*response);
       });
   return proxy->StartWhenAdmitted(entrance_.admission, AdmissionOf(entrance_, *context, *copy));
 }
 
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
-  if (draining_) return new FailedStream(Draining());
   v1::GenerateStreamRequest copy = WithIdAndSeed(*request);
+  CallRecord record =
+      RecordOf(entrance_, Method::kGenerateStream, *context, copy.request_id(), NumSequences(copy));
+  if (draining_) return new FailedStream(Draining(std::move(record)));
   const RouteRequest route = RouteOf(registry_, copy);
-  return new GenerateStreamProxy(registry_, entrance_, *context, route, std::move(copy));
+  return new GenerateStreamProxy({registry_, entrance_, *context, route, std::move(record)},
+                                 std::move(copy));
 }
 
 grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext* context,
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
   return (new UnaryProxy(
-              registry_, *context, RouteRequest(),
+              {registry_, *context, {}, RecordOf(entrance_, Method::kTokenize, *context)},
               [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                                   std::function<void(grpc::Status)> done) {
                 worker.inference->async()->Tokenize(upstream, request, response, std::move(done));
@@ -98,7 +108,7 @@ grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerConte
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
   return (new UnaryProxy(
-              registry_, *context, RouteRequest(),
+              {registry_, *context, {}, RecordOf(entrance_, Method::kDetokenize, *context)},
               [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                                   std::function<void(grpc::Status)> done) {
                 worker.inference->async()->Detokenize(upstream, request, response, std::move(done));

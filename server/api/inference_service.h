@@ -4,8 +4,9 @@
 
 #include <atomic>
 
-#include "server/api/admitted_call.h"
+#include "server/api/entrance.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/metrics/call_record.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
@@ -31,6 +32,9 @@ class InferenceService final : public v1::InferenceService::CallbackService {
                                        v1::DetokenizeResponse* response) override;
 
  private:
+  // What a call is told that comes while draining.
+  grpc::Status Draining(CallRecord record) const;
+
   WorkerRegistry& registry_;
   const Entrance entrance_;
   const std::atomic<bool>& draining_;

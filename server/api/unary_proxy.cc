@@ -1,15 +1,16 @@
 #include "server/api/unary_proxy.h"
 
+#include "server/api/upstream_context.h"
 #include "server/api/upstream_status.h"
 
 namespace spearfish::server {
 
-UnaryProxy::UnaryProxy(WorkerRegistry& registry, grpc::CallbackServerContext& context,
-                       const RouteRequest& route, Call call, Succeeded succeeded)
-    : context_(context),
+UnaryProxy::UnaryProxy(Parts parts, Call call, Succeeded succeeded)
+    : context_(parts.context),
       call_(std::move(call)),
       succeeded_(std::move(succeeded)),
-      attempts_(registry, route) {}
+      attempts_(parts.registry, parts.route),
+      record_(std::move(parts.record)) {}
 
 UnaryProxy* UnaryProxy::Start() {
   StartAttempt();
@@ -20,14 +21,21 @@ UnaryProxy* UnaryProxy::StartWhenAdmitted(AdmissionController& admission,
                                           AdmissionRequest request) {
   admitted_.emplace(admission);
   admitted_->Enter(
-      std::move(request), [this] { StartAttempt(); },
-      [this](const Refusal& refusal) { Finish(Refused(refusal, context_)); });
+      std::move(request),
+      [this] {
+        record_.Admitted();
+        StartAttempt();
+      },
+      [this](const Refusal& refusal) {
+        record_.Rejected(ToRejection(refusal.reason));
+        End(Refused(refusal, context_));
+      });
   return this;
 }
 
 void UnaryProxy::StartAttempt() {
   if (context_.IsCancelled()) {
-    Finish(grpc::Status::CANCELLED);
+    End(grpc::Status::CANCELLED);
     return;
   }
   absl::StatusOr<WorkerLease> lease = attempts_.Next();
@@ -35,13 +43,15 @@ void UnaryProxy::StartAttempt() {
     if (const std::optional<absl::Duration> pause = attempts_.Pause()) {
       pause_.Start(*pause, [this] { StartAttempt(); });
     } else {
-      Finish(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_);
+      record_.Rejected(Rejection::kNoWorker);
+      End(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_);
     }
     return;
   }
   attempts_.Started(lease->worker().id);
+  record_.AttemptStarted(lease->worker().address, /*resumed=*/false);
   lease_ = std::make_unique<WorkerLease>(*std::move(lease));
-  auto upstream = grpc::ClientContext::FromCallbackServerContext(context_);
+  auto upstream = UpstreamContext(context_);
   grpc::ClientContext* started = upstream.get();
   {
     const MutexLock lock(mutex_);
@@ -54,6 +64,7 @@ void UnaryProxy::StartAttempt() {
 void UnaryProxy::AttemptDone(const grpc::Status& status) {
   if (!status.ok() && IsWorkerLost(status) && !context_.IsCancelled()) {
     last_failure_ = status;
+    record_.AttemptLost();
     if (IsWorkersFault(status)) lease_->Failed();
     if (attempts_.MayRetry(Attempts::Kind::kFirst)) {
       StartAttempt();
@@ -61,15 +72,20 @@ void UnaryProxy::AttemptDone(const grpc::Status& status) {
     }
   } else if (status.ok()) {
     lease_->Succeeded();
-    succeeded_(lease_->worker().address);
+    succeeded_(lease_->worker().address, record_);
   }
   CopyPushback(*upstream_, context_);
+  End(status);
+}
+
+void UnaryProxy::End(const grpc::Status& status) {
+  record_.Finished(status);
   Finish(status);
 }
 
 void UnaryProxy::OnCancel() {
   if (admitted_ && admitted_->Withdraw()) {
-    Finish(grpc::Status::CANCELLED);
+    End(grpc::Status::CANCELLED);
     return;
   }
   {

@@ -18,6 +18,7 @@
 #include "server/api/attempts.h"
 #include "server/api/pause.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/metrics/call_record.h"
 
 namespace spearfish::server {
 
@@ -30,11 +31,16 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
   using Call = std::function<void(const WorkerConnection& worker, grpc::ClientContext* context,
                                   std::function<void(grpc::Status)> done)>;
   // After a good answer, with the worker's address, before the client gets it.
-  using Succeeded = std::function<void(const std::string& address)>;
+  using Succeeded = std::function<void(const std::string& address, CallRecord& record)>;
 
+  struct Parts {
+    WorkerRegistry& registry;
+    grpc::CallbackServerContext& context;
+    RouteRequest route;
+    CallRecord record;
+  };
   UnaryProxy(
-      WorkerRegistry& registry, grpc::CallbackServerContext& context, const RouteRequest& route,
-      Call call, Succeeded succeeded = [](const std::string&) {});
+      Parts parts, Call call, Succeeded succeeded = [](const std::string&, CallRecord&) {});
 
   // Both return `this`.
   UnaryProxy* Start();
@@ -46,11 +52,13 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
  private:
   void StartAttempt();
   void AttemptDone(const grpc::Status& status);
+  void End(const grpc::Status& status);
 
   grpc::CallbackServerContext& context_;
   const Call call_;
   const Succeeded succeeded_;
   Attempts attempts_;
+  CallRecord record_;
   std::optional<AdmittedCall> admitted_;
   Pause pause_;
   grpc::Status last_failure_;  // of a worker

@@ -56,6 +56,20 @@ grpc::Status WorkerLost(const grpc::Status& status, uint64_t tokens_delivered) {
   return WithDetail(grpc::StatusCode::UNAVAILABLE, message, info);
 }
 
+Rejection ToRejection(RefusalReason reason) {
+  switch (reason) {
+    case RefusalReason::kQueueFull:
+      return Rejection::kQueueFull;
+    case RefusalReason::kClientLimit:
+      return Rejection::kClientLimit;
+    case RefusalReason::kTooLate:
+      return Rejection::kTooLate;
+    case RefusalReason::kDisplaced:
+      return Rejection::kDisplaced;
+  }
+  return Rejection::kQueueFull;
+}
+
 grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context) {
   const int64_t delay_ms = absl::ToInt64Milliseconds(refusal.retry_after);
   context.AddTrailingMetadata(kPushbackKey, std::to_string(delay_ms));

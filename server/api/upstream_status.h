@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "server/admission/admission_queue.h"
+#include "server/metrics/gateway_metrics.h"
 
 namespace spearfish::server {
 
@@ -31,6 +32,9 @@ grpc::Status WorkerLost(const grpc::Status& status, uint64_t tokens_delivered);
 
 // What the client hears when dispatch found no worker.
 grpc::Status NoWorker(const absl::Status& status);
+
+// As metrics name it.
+Rejection ToRejection(RefusalReason reason);
 
 // RESOURCE_EXHAUSTED with RetryInfo; adds the pushback trailer to the call.
 grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context);

@@ -54,11 +54,13 @@ void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags) {
                    "Send the token over a network without TLS");
 }
 
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionFlags& flags) {
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionFlags& flags,
+                                                       Connections connections) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<ChannelSecurity> security,
                       ChannelSecurity::Create(flags.security));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, connections == Connections::kApart ? 1 : 0);
   security->Adapt(arguments);
   std::vector<std::unique_ptr<grpc::experimental::ClientInterceptorFactoryInterface>> interceptors;
   if (!flags.token_file.empty()) {
@@ -73,6 +75,13 @@ absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionFlags& fl
 int ReportFailure(const absl::Status& status) {
   std::cerr << "error: " << status.message() << "\n";
   return kFailed;
+}
+
+std::shared_ptr<grpc::Channel> ConnectApart(const std::string& endpoint) {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
 }
 
 int ReportFailure(const std::string& endpoint, const grpc::Status& status) {

@@ -30,9 +30,13 @@ struct ConnectionFlags {
 // --endpoint, --tls... and --token-file. `flags` must outlive the parsing.
 void AddConnectionFlags(CLI::App& command, ConnectionFlags& flags);
 
+// Equal channels of a process share one connection, or each has its own.
+enum class Connections { kShared, kApart };
+
 // A channel to a gateway or a worker; not waited for. Every call on it carries the token, if there
 // is one. InvalidArgument, NotFound or PermissionDenied naming flag, file and remedy.
-absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(const ConnectionFlags& flags);
+absl::StatusOr<std::shared_ptr<grpc::Channel>> Connect(
+    const ConnectionFlags& flags, Connections connections = Connections::kShared);
 
 // Prints "error: " and the message; returns kFailed.
 int ReportFailure(const absl::Status& status);

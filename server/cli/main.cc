@@ -4,6 +4,7 @@
 
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "server/cli/bench.h"
 #include "server/cli/chat.h"
 #include "server/cli/client.h"
 #include "server/cli/generate.h"
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
   spearfish::server::cli::AddGenerate(app, run);
   spearfish::server::cli::AddChat(app, run);
   spearfish::server::cli::AddStatus(app, run);
+  spearfish::server::cli::AddBench(app, run);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -32,8 +32,10 @@ struct UpFlags {
   std::vector<std::string> devices = {"cpu"};
   std::string listen = kDefaultEndpoint;
   std::vector<std::string> gateway_flags;  // passed on as they are
-  std::optional<uint16_t> metrics_port;    // of the first worker; the others count on from it
-  std::vector<std::string> worker_flags;   // passed on as they are
+  // Of the first worker; the others count on from it, and the gateway after them.
+  std::optional<uint16_t> metrics_port;
+  std::vector<std::string> log_flags;     // for all processes
+  std::vector<std::string> worker_flags;  // passed on as they are
 };
 
 // The other binaries lie beside this one.
@@ -57,6 +59,16 @@ std::string DefaultThreads(const std::vector<std::string>& devices) {
                       std::max<int64_t>(1, cores / std::max<int64_t>(1, num_cpu_workers)));
 }
 
+std::vector<std::string> MetricsFlags(const UpFlags& flags, size_t number) {
+  if (!flags.metrics_port) return {};
+  const size_t port = *flags.metrics_port == 0 ? 0 : *flags.metrics_port + number;
+  return {absl::StrCat("--metrics-port=", port)};
+}
+
+void Append(const std::vector<std::string>& more, std::vector<std::string>& to) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
 std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& socket_folder) {
   std::vector<ProcessSpec> specs;
   std::vector<std::string> addresses;
@@ -70,20 +82,20 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
     if (flags.devices[i] == "cpu" && !Gives(flags.worker_flags, "--threads")) {
       worker.argv.push_back(DefaultThreads(flags.devices));
     }
-    if (flags.metrics_port) {
-      const size_t port = *flags.metrics_port == 0 ? 0 : *flags.metrics_port + i;
-      worker.argv.push_back(absl::StrCat("--metrics-port=", port));
-    }
+    Append(MetricsFlags(flags, i), worker.argv);
+    Append(flags.log_flags, worker.argv);
     // What passes the gateway must pass the worker, too.
     for (const std::string& flag : flags.gateway_flags) {
       if (absl::StartsWith(flag, "--max-message-bytes=")) worker.argv.push_back(flag);
     }
-    worker.argv.insert(worker.argv.end(), flags.worker_flags.begin(), flags.worker_flags.end());
+    Append(flags.worker_flags, worker.argv);
     specs.push_back(std::move(worker));
   }
   std::vector<std::string> gateway = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
                                       "--workers=" + absl::StrJoin(addresses, ",")};
-  gateway.insert(gateway.end(), flags.gateway_flags.begin(), flags.gateway_flags.end());
+  Append(MetricsFlags(flags, flags.devices.size()), gateway);
+  Append(flags.log_flags, gateway);
+  Append(flags.gateway_flags, gateway);
   specs.push_back({.name = "gateway",
                    .argv = std::move(gateway),
                    .ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(),
@@ -118,6 +130,23 @@ int Up(const UpFlags& flags) {
   return kFailed;
 }
 
+// Of the launcher itself, the workers and the gateway.
+void AddLogFlags(CLI::App& command, UpFlags& flags) {
+  command
+      .add_option_function<std::string>(
+          "--log-format",
+          [&flags](const std::string& name) {
+            const LogFormat format = name == "json" ? LogFormat::kJson : LogFormat::kText;
+            InitLog("spearfish", LogLevel::kInfo, format);
+            flags.log_flags.push_back("--log-format=" + name);
+          },
+          "Log lines for people (text) or one JSON object a line (json); default: text")
+      ->check(CLI::IsMember({"text", "json"}));
+  command.add_flag_callback(
+      "--log-requests", [&flags] { flags.log_flags.emplace_back("--log-requests"); },
+      "Workers and gateway log a line for each request that is over");
+}
+
 }  // namespace
 
 void AddUp(CLI::App& app, std::function<int()>& run) {
@@ -133,8 +162,9 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
   command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
       ->capture_default_str();
   command->add_option("--metrics-port", flags->metrics_port,
-                      "The first worker serves Prometheus metrics there, the others on the ports "
-                      "that follow; 0 picks free ones");
+                      "The first worker serves Prometheus metrics there, the others and then the "
+                      "gateway on the ports that follow; 0 picks free ones");
+  AddLogFlags(*command, *flags);
   AddGatewayFlags(*command, flags->gateway_flags);
   command->allow_extras();
   command->callback([flags, command, &run] {

@@ -230,14 +230,21 @@ std::vector<std::shared_ptr<const WorkerConnection>> WorkerRegistry::Connections
   return connections;
 }
 
-std::vector<v1::WorkerLoad> WorkerRegistry::Loads() const {
+std::vector<WorkerStatus> WorkerRegistry::Statuses() const {
+  const absl::Time now = options_.clock();
   const MutexLock lock(mutex_);
-  std::vector<v1::WorkerLoad> loads;
+  std::vector<WorkerStatus> statuses;
   for (const Worker& worker : workers_) {
-    loads.push_back(worker->load);
-    loads.back().set_address(worker->connection.address);
-    loads.back().set_in_flight(worker->in_flight);
+    statuses.push_back({worker->load, worker->breaker.state(now)});
+    statuses.back().load.set_address(worker->connection.address);
+    statuses.back().load.set_in_flight(worker->in_flight);
   }
+  return statuses;
+}
+
+std::vector<v1::WorkerLoad> WorkerRegistry::Loads() const {
+  std::vector<v1::WorkerLoad> loads;
+  for (WorkerStatus& status : Statuses()) loads.push_back(std::move(status.load));
   return loads;
 }
 

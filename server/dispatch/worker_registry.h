@@ -33,6 +33,12 @@ struct DispatchOptions {
   std::function<absl::Time()> clock = [] { return absl::Now(); };
 };
 
+// A worker as the registry knows it now.
+struct WorkerStatus {
+  v1::WorkerLoad load;  // the last report, with the gateway's address and its own in-flight count
+  CircuitBreaker::State breaker = CircuitBreaker::State::kClosed;
+};
+
 class WorkerRegistry;
 struct RegisteredWorker;
 
@@ -111,7 +117,8 @@ class WorkerRegistry {
   uint64_t capacity() const;
   // In the order of SetWorkers. What they point to lives until Sweep after they are gone.
   std::vector<std::shared_ptr<const WorkerConnection>> Connections() const;
-  // Per worker the last report, with the gateway's address for it and its own in-flight count.
+  // Both in the order of SetWorkers.
+  std::vector<WorkerStatus> Statuses() const;
   std::vector<v1::WorkerLoad> Loads() const;
 
  private:

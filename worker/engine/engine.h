@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/tokenizer/tokenizer.h"
+#include "worker/engine/engine_timings.h"
 #include "worker/engine/request.h"
 #include "worker/model/model.h"
 
@@ -28,7 +29,8 @@ struct EngineOptions {
   uint32_t max_num_batched_tokens = 512;    // of one step: decode tokens first, then prefill chunks
   uint32_t max_prefill_chunk_tokens = 256;  // of one sequence in one step
   MissReader miss_reader = MissReader::kCpu;
-  // Of deadlines and tokens_per_second. Called on the engine thread and by stats().
+  // Of deadlines, timings and tokens_per_second. Called on the engine thread, by Submit and
+  // stats().
   std::function<absl::Time()> clock = [] { return absl::Now(); };
 
   // InvalidArgument naming the field. A step has to hold one token of every running sequence, so
@@ -49,6 +51,10 @@ struct EngineStats {
   double tokens_per_second = 0;  // generated, over the last few seconds
   uint64_t expert_hits = 0;
   uint64_t expert_misses = 0;
+  // Misses times the bytes of a record, by who reads those (see MissReader). Routed tokens of one
+  // step that share a record count it once each.
+  uint64_t expert_link_bytes = 0;
+  uint64_t expert_cpu_bytes = 0;
 };
 
 // Owns the engine thread and the sequences. Submit, Abort, Drain and stats may be called from any
@@ -77,6 +83,8 @@ class Engine {
   virtual bool WaitIdle(absl::Duration timeout) = 0;
 
   virtual EngineStats stats() const = 0;
+  // Live: valid and counting as long as the engine.
+  virtual const EngineTimings& timings() const = 0;
 };
 
 }  // namespace spearfish::worker

@@ -43,10 +43,12 @@ EngineCore::EngineCore(const EngineOptions& options, Model& model, const Tokeniz
       borrowing_(BorrowingFor(limits_, model)),
       scheduler_(limits_),
       experts_(AccountingFor(options, model)),
+      clock_(options.clock),
       blocks_(model.kv_blocks()),
       builder_(model.config().vocab_size) {}
 
-void EngineCore::Add(std::unique_ptr<const PreparedRequest> prepared, EventSink sink) {
+void EngineCore::Add(std::unique_ptr<const PreparedRequest> prepared, EventSink sink,
+                     absl::Time submitted) {
   const GenerationRequest& request = prepared->request();
   auto live = std::make_unique<LiveRequest>();
   live->sink = std::move(sink);
@@ -57,6 +59,8 @@ void EngineCore::Add(std::unique_ptr<const PreparedRequest> prepared, EventSink 
     if (prepared->finished_before(i)) continue;
     live->sequences.back() = std::make_unique<Sequence>(
         *live, *prepared, i, BlockTable(blocks_, limits_.block_tokens), tokenizer_);
+    live->sequences.back()->times() = {.submitted = submitted,
+                                       .resumed = !prepared->resumed_tokens(i).empty()};
   }
   live->prepared = std::move(prepared);
   if (request.deadline != absl::InfiniteFuture()) {
@@ -182,6 +186,7 @@ void EngineCore::TakePlaces() {
     candidates_[i]->Preempt();
     running_.erase(candidates_[i]);
     waiting_.insert(candidates_[i]);
+    timings_.preemptions.Add();
   }
   for (const ScheduledPiece& piece : schedule_.pieces) {
     Sequence& sequence = *candidates_[piece.sequence];
@@ -189,6 +194,7 @@ void EngineCore::TakePlaces() {
       waiting_.erase(&sequence);
       running_.insert(&sequence);
       sequence.Admit();
+      timings_.Admitted(sequence.times(), clock_());
     }
     sequence.Reserve(piece.kv_tokens);
   }
@@ -220,7 +226,10 @@ bool EngineCore::Rest() {
 void EngineCore::RunStep() {
   const StepInput input = builder_.input();
   if (input.sequences.empty()) return;
+  const absl::Time begin = clock_();
   model_.Forward(input, output_);
+  now_ = clock_();
+  timings_.step.Observe(now_ - begin);
   ++totals_.steps;
   const StepReader reader(input, output_, experts_);
   for (const StepPiece& piece : builder_.pieces()) Apply(piece, reader);
@@ -252,7 +261,8 @@ void EngineCore::FinishPrompt(Sequence& first) {
   live.prompt_done = true;
   totals_.prompt_tokens += live.prepared->num_prompt_tokens();
   live.sink(PromptDone{.num_prompt_tokens = live.prepared->num_prompt_tokens(),
-                       .logprobs = std::move(live.prompt_logprobs)});
+                       .logprobs = std::move(live.prompt_logprobs),
+                       .queued = first.times().queued()});
   for (const std::unique_ptr<Sequence>& sequence : live.sequences) {
     if (sequence != nullptr && sequence.get() != &first) waiting_.insert(sequence.get());
   }
@@ -270,6 +280,7 @@ void EngineCore::ApplyToken(const StepPiece& piece, const StepReader& reader) {
   if (!wanted.text) delta.text.clear();
   if (wanted.logprobs) delta.logprobs.push_back(reader.Logprobs(logit_row, *wanted.logprobs));
   ++totals_.generated_tokens;
+  timings_.HasToken(sequence.times(), now_);
   sequence.owner().sink(std::move(delta));
   if (end) Finish(sequence, *end);
 }
@@ -282,6 +293,7 @@ void EngineCore::Finish(Sequence& sequence, const SequenceEnd& end) {
                                   .num_prompt_tokens = live.prepared->num_prompt_tokens(),
                                   .num_completion_tokens = sequence.num_generated(),
                                   .experts = sequence.usage()};
+  timings_.Ended(sequence.times(), end.reason);
   Leave(sequence);
   live.sequences[finished.index].reset();
   if (--live.num_unfinished > 0) {
@@ -293,7 +305,9 @@ void EngineCore::Finish(Sequence& sequence, const SequenceEnd& end) {
 
 void EngineCore::Fail(LiveRequest& live, const absl::Status& status) {
   for (const std::unique_ptr<Sequence>& sequence : live.sequences) {
-    if (sequence != nullptr) Leave(*sequence);
+    if (sequence == nullptr) continue;
+    timings_.failed.Add();
+    Leave(*sequence);
   }
   Retire(live)->sink(RequestFailed{status});
 }

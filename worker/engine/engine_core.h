@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "common/tokenizer/tokenizer.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/engine_timings.h"
 #include "worker/engine/live_request.h"
 #include "worker/engine/prefill_borrowing.h"
 #include "worker/engine/prepared_request.h"
@@ -49,7 +50,7 @@ class EngineCore {
              IdReleased id_released);
 
   // The id is of no live request.
-  void Add(std::unique_ptr<const PreparedRequest> prepared, EventSink sink);
+  void Add(std::unique_ptr<const PreparedRequest> prepared, EventSink sink, absl::Time submitted);
   // Finishes what is left of the request with kAborted. Nothing happens if it is over already.
   void Abort(const std::string& request_id);
   // Fails the requests whose deadline has come.
@@ -69,6 +70,7 @@ class EngineCore {
   uint32_t num_waiting() const { return num_unfinished_ - num_running(); }
   const BlockAllocator& blocks() const { return blocks_; }
   const EngineTotals& totals() const { return totals_; }
+  const EngineTimings& timings() const { return timings_; }  // any thread
 
  private:
   using Queue = std::set<Sequence*, ComesBefore>;
@@ -105,6 +107,7 @@ class EngineCore {
   const PrefillBorrowing borrowing_;
   const Scheduler scheduler_;
   const ExpertAccounting experts_;
+  const std::function<absl::Time()> clock_;
 
   BlockAllocator blocks_;
   absl::flat_hash_map<std::string, std::unique_ptr<LiveRequest>> live_;
@@ -115,6 +118,8 @@ class EngineCore {
   uint64_t next_arrival_ = 0;
   uint32_t granted_rows_ = 0;  // of a step by borrowing; 0 when nothing is borrowed
   EngineTotals totals_;
+  EngineTimings timings_;
+  absl::Time now_ = absl::InfinitePast();  // when the last step ended
 
   // Of the step being made; kept for their capacity.
   std::vector<Sequence*> candidates_;

@@ -78,13 +78,14 @@ absl::Status EngineImpl::Submit(GenerationRequest request, EventSink sink) {
   SF_RETURN_IF_ERROR(ValidateRequest(request, limits_));
   auto prepared = std::make_unique<const PreparedRequest>(std::move(request), limits_, eos_ids_);
   const GenerationRequest& kept = prepared->request();
+  const absl::Time now = options_.clock();
   const MutexLock lock(mutex_);
   SF_RETURN_IF_ERROR(CheckAdmissible(kept));
   live_ids_.insert(kept.request_id);
   ++num_live_;
   ++num_inbox_requests_;
   num_inbox_sequences_ += kept.num_sequences;
-  inbox_.emplace_back(SubmitCommand{std::move(prepared), std::move(sink)});
+  inbox_.emplace_back(SubmitCommand{std::move(prepared), std::move(sink), now});
   inbox_changed_.Signal();
   return absl::OkStatus();
 }
@@ -178,7 +179,7 @@ EngineImpl::Inbox EngineImpl::TakeInbox(absl::Duration nap, std::vector<Command>
 void EngineImpl::Execute(std::vector<Command>& commands) {
   for (Command& command : commands) {
     if (auto* submit = std::get_if<SubmitCommand>(&command)) {
-      core_.Add(std::move(submit->prepared), std::move(submit->sink));
+      core_.Add(std::move(submit->prepared), std::move(submit->sink), submit->submitted);
     } else {
       core_.Abort(std::get<AbortCommand>(command).request_id);
     }
@@ -196,6 +197,8 @@ void EngineImpl::Publish() {
   stats_.steps_total = totals.steps;
   stats_.expert_hits = totals.experts.hits;
   stats_.expert_misses = totals.experts.misses;
+  stats_.expert_link_bytes = totals.experts.link_bytes;
+  stats_.expert_cpu_bytes = totals.experts.cpu_bytes;
   num_live_ = core_.num_live_requests() + num_inbox_requests_;
   if (num_live_ == 0) idle_.SignalAll();
 }

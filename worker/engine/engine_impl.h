@@ -38,11 +38,13 @@ class EngineImpl final : public Engine {
   bool draining() const override ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitIdle(absl::Duration timeout) override ABSL_LOCKS_EXCLUDED(mutex_);
   EngineStats stats() const override ABSL_LOCKS_EXCLUDED(mutex_);
+  const EngineTimings& timings() const override { return core_.timings(); }
 
  private:
   struct SubmitCommand {
     std::unique_ptr<const PreparedRequest> prepared;
     EventSink sink;
+    absl::Time submitted;
   };
   struct AbortCommand {
     std::string request_id;

@@ -92,6 +92,7 @@ struct PromptDone {
   uint32_t num_prompt_tokens = 0;
   uint32_t num_cached_tokens = 0;
   std::vector<PositionLogprobs> logprobs;  // [num_prompt_tokens - 1] when asked for
+  absl::Duration queued;                   // from Submit to the first step
 };
 
 // New tokens of sequence `index`. Text may lag behind the tokens (half characters, possible stop

@@ -11,6 +11,7 @@
 #include "common/base/ids.h"
 #include "common/tokenizer/tokenizer.h"
 #include "kernels/api/kernels.h"
+#include "worker/engine/engine_timings.h"
 #include "worker/engine/prepared_request.h"
 #include "worker/engine/request.h"
 #include "worker/engine/scheduler.h"
@@ -71,6 +72,8 @@ class Sequence {
 
   ExpertUsage& usage() { return usage_; }
   const ExpertUsage& usage() const { return usage_; }
+  SequenceTimes& times() { return times_; }
+  const SequenceTimes& times() const { return times_; }
 
  private:
   std::optional<SequenceEnd> FindEnd(TokenId token, std::string& text);
@@ -84,6 +87,7 @@ class Sequence {
   BlockTable blocks_;
   std::optional<TextStream> text_;  // when the request needs text
   ExpertUsage usage_;
+  SequenceTimes times_;
 };
 
 }  // namespace spearfish::worker

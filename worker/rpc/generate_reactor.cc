@@ -9,8 +9,9 @@
 namespace spearfish::worker {
 
 std::shared_ptr<GenerateReactor> GenerateReactor::Create(grpc::CallbackServerContext& context,
-                                                         v1::GenerateResponse& response) {
-  std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, response));
+                                                         v1::GenerateResponse& response,
+                                                         std::unique_ptr<CallLog> log) {
+  std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, response, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -19,6 +20,7 @@ void GenerateReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
     request_id_ = admitted->request.request_id;
+    if (log_ != nullptr) log_->set_request_id(request_id_);
     for (uint32_t i = 0; i < admitted->request.num_sequences; ++i) {
       response_.add_sequences()->mutable_output()->set_index(i);
     }
@@ -26,18 +28,25 @@ void GenerateReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
         admitted->engine, std::move(admitted->request),
         [self = shared_from_this()](EngineEvent event) { self->OnEvent(std::move(event)); });
   }
-  if (!status.ok()) Finish(FinalStatus(status, context_));
+  if (!status.ok()) End(status);
 }
 
 void GenerateReactor::OnEvent(EngineEvent event) {
   const bool last = link_.Observe(event);
+  if (log_ != nullptr) log_->Observe(event);
   absl::Status status;
   if (const auto* failed = std::get_if<RequestFailed>(&event)) {
     status = failed->status;
   } else {
     Collect(std::move(event));
   }
-  if (last) Finish(FinalStatus(status, context_));
+  if (last) End(status);
+}
+
+void GenerateReactor::End(const absl::Status& status) {
+  const grpc::Status final_status = FinalStatus(status, context_);
+  if (log_ != nullptr) log_->set_code(final_status.error_code());
+  Finish(final_status);
 }
 
 void GenerateReactor::Collect(EngineEvent event) {
@@ -53,6 +62,7 @@ void GenerateReactor::Collect(EngineEvent event) {
 }
 
 void GenerateReactor::OnDone() {
+  if (log_ != nullptr) log_->Write();
   const std::shared_ptr<GenerateReactor> last_use = std::move(self_);
 }
 

@@ -7,11 +7,13 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/rpc/admitted_request.h"
+#include "worker/rpc/call_log.h"
 #include "worker/rpc/engine_link.h"
 
 namespace spearfish::worker {
@@ -24,9 +26,10 @@ namespace spearfish::worker {
 class GenerateReactor final : public grpc::ServerUnaryReactor,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
-  // Both are valid until OnDone.
+  // Both are valid until OnDone. `log` is null when nobody wants a line.
   static std::shared_ptr<GenerateReactor> Create(grpc::CallbackServerContext& context,
-                                                 v1::GenerateResponse& response);
+                                                 v1::GenerateResponse& response,
+                                                 std::unique_ptr<CallLog> log);
 
   // Once, from any thread. An error ends the call with it.
   void Start(absl::StatusOr<AdmittedRequest> admitted);
@@ -35,14 +38,17 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   void OnDone() override;
 
  private:
-  GenerateReactor(grpc::CallbackServerContext& context, v1::GenerateResponse& response)
-      : context_(context), response_(response) {}
+  GenerateReactor(grpc::CallbackServerContext& context, v1::GenerateResponse& response,
+                  std::unique_ptr<CallLog> log)
+      : context_(context), response_(response), log_(std::move(log)) {}
 
   void OnEvent(EngineEvent event);
   void Collect(EngineEvent event);
+  void End(const absl::Status& status);
 
   grpc::CallbackServerContext& context_;
   v1::GenerateResponse& response_;
+  const std::unique_ptr<CallLog> log_;
   std::shared_ptr<GenerateReactor> self_;
   EngineLink link_;
   std::string request_id_;  // written before the engine gets the sink

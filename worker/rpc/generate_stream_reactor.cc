@@ -22,8 +22,9 @@ bool TakesMore(const v1::GenerateStreamResponse& message, uint32_t index) {
 }  // namespace
 
 std::shared_ptr<GenerateStreamReactor> GenerateStreamReactor::Create(
-    grpc::CallbackServerContext& context) {
-  std::shared_ptr<GenerateStreamReactor> reactor(new GenerateStreamReactor(context));
+    grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log) {
+  std::shared_ptr<GenerateStreamReactor> reactor(
+      new GenerateStreamReactor(context, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -32,6 +33,7 @@ void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
     request_id_ = admitted->request.request_id;
+    if (log_ != nullptr) log_->set_request_id(request_id_);
     status = link_.Submit(
         admitted->engine, std::move(admitted->request),
         [self = shared_from_this()](EngineEvent event) { self->OnEvent(std::move(event)); });
@@ -46,6 +48,7 @@ void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
 
 void GenerateStreamReactor::OnEvent(EngineEvent event) {
   const bool last = link_.Observe(event);
+  if (log_ != nullptr) log_->Observe(event);
   {
     const MutexLock lock(mutex_);
     if (auto* failed = std::get_if<RequestFailed>(&event)) {
@@ -121,13 +124,16 @@ void GenerateStreamReactor::Advance() {
   }
   // Outside the lock, so that no path through gRPC can come back to it.
   if (finish) {
-    Finish(FinalStatus(*finish, context_));
+    const grpc::Status status = FinalStatus(*finish, context_);
+    if (log_ != nullptr) log_->set_code(status.error_code());
+    Finish(status);
   } else {
     StartWrite(&current_);
   }
 }
 
 void GenerateStreamReactor::OnDone() {
+  if (log_ != nullptr) log_->Write();
   const std::shared_ptr<GenerateStreamReactor> last_use = std::move(self_);
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -16,6 +17,7 @@
 #include "common/base/mutex.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/rpc/admitted_request.h"
+#include "worker/rpc/call_log.h"
 #include "worker/rpc/engine_link.h"
 
 namespace spearfish::worker {
@@ -30,8 +32,9 @@ namespace spearfish::worker {
 class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse>,
                                     public std::enable_shared_from_this<GenerateStreamReactor> {
  public:
-  // `context` is valid until OnDone.
-  static std::shared_ptr<GenerateStreamReactor> Create(grpc::CallbackServerContext& context);
+  // `context` is valid until OnDone. `log` is null when nobody wants a line.
+  static std::shared_ptr<GenerateStreamReactor> Create(grpc::CallbackServerContext& context,
+                                                       std::unique_ptr<CallLog> log);
 
   // Once, from any thread; the call can't end before. An error ends the call with it.
   void Start(absl::StatusOr<AdmittedRequest> admitted);
@@ -41,7 +44,8 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   void OnDone() override;
 
  private:
-  explicit GenerateStreamReactor(grpc::CallbackServerContext& context) : context_(context) {}
+  GenerateStreamReactor(grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log)
+      : context_(context), log_(std::move(log)) {}
 
   void OnEvent(EngineEvent event);
   void Enqueue(EngineEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -51,6 +55,7 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   void Advance();
 
   grpc::CallbackServerContext& context_;
+  const std::unique_ptr<CallLog> log_;
   std::shared_ptr<GenerateStreamReactor> self_;
   EngineLink link_;
   std::string request_id_;              // written before the engine gets the sink

@@ -1,6 +1,7 @@
 #include "worker/rpc/inference_service.h"
 
 #include <chrono>
+#include <memory>
 #include <random>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "worker/rpc/admitted_request.h"
+#include "worker/rpc/call_log.h"
 #include "worker/rpc/generate_reactor.h"
 #include "worker/rpc/generate_stream_reactor.h"
 #include "worker/rpc/request_conversion.h"
@@ -31,6 +33,11 @@ absl::Time Deadline(const grpc::CallbackServerContext& context) {
   const std::chrono::system_clock::time_point deadline = context.deadline();
   return deadline == std::chrono::system_clock::time_point::max() ? absl::InfiniteFuture()
                                                                   : absl::FromChrono(deadline);
+}
+
+std::unique_ptr<CallLog> LogFor(RequestLog log, const char* method,
+                                const grpc::CallbackServerContext& context) {
+  return log == RequestLog::kOn ? std::make_unique<CallLog>(method, context) : nullptr;
 }
 
 uint64_t Random64() {
@@ -98,7 +105,8 @@ void InferenceService::RunTokenizing(size_t text_bytes, std::function<void()> wo
 grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext* context,
                                                      const v1::GenerateRequest* request,
                                                      v1::GenerateResponse* response) {
-  const auto reactor = GenerateReactor::Create(*context, *response);
+  const auto reactor =
+      GenerateReactor::Create(*context, *response, LogFor(log_, "Generate", *context));
   RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });
@@ -107,7 +115,8 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
 
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
-  const auto reactor = GenerateStreamReactor::Create(*context);
+  const auto reactor =
+      GenerateStreamReactor::Create(*context, LogFor(log_, "GenerateStream", *context));
   RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });

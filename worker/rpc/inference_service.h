@@ -11,11 +11,15 @@
 
 namespace spearfish::worker {
 
+// Whether each request that generates gets a line in the log when it is over.
+enum class RequestLog { kOff, kOn };
+
 // Methods run on gRPC's threads and never block; texts too long to tokenise there go to the task
 // thread. Both references must outlive the server.
 class InferenceService final : public v1::InferenceService::CallbackService {
  public:
-  InferenceService(const ServingState& state, TaskThread& tasks) : state_(state), tasks_(tasks) {}
+  InferenceService(const ServingState& state, TaskThread& tasks, RequestLog log)
+      : state_(state), tasks_(tasks), log_(log) {}
 
   grpc::ServerUnaryReactor* Generate(grpc::CallbackServerContext* context,
                                      const v1::GenerateRequest* request,
@@ -35,6 +39,7 @@ class InferenceService final : public v1::InferenceService::CallbackService {
 
   const ServingState& state_;
   TaskThread& tasks_;
+  const RequestLog log_;
 };
 
 }  // namespace spearfish::worker

@@ -39,6 +39,7 @@ struct LoadedModel {
   GenerationConfig defaults;
   uint32_t max_model_len = 0;
   uint32_t max_running_sequences = 0;
+  uint32_t kv_block_tokens = 0;
   MappedExpertCache experts;
   std::function<PoolFigures()> pool_figures;  // any thread
   // Or why the checkpoint has none that can be used. Null: as if there were none.

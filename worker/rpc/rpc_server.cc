@@ -28,8 +28,8 @@ void EnableHealthAndReflection() {
 
 class GrpcServer final : public RpcServer {
  public:
-  explicit GrpcServer(ServingState& state)
-      : state_(state), inference_(state, tasks_), control_(state, tasks_) {}
+  GrpcServer(ServingState& state, RequestLog log)
+      : state_(state), inference_(state, tasks_, log), control_(state, tasks_) {}
   ~GrpcServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Start(Listener& listener);
@@ -76,7 +76,8 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Create(const RpcServerOpti
                                                              ServingState& state) {
   SF_ASSIGN_OR_RETURN(const std::unique_ptr<Listener> listener,
                       Listener::Create(options.listen, options.listener));
-  auto server = std::make_unique<GrpcServer>(state);
+  auto server = std::make_unique<GrpcServer>(
+      state, options.log_requests ? RequestLog::kOn : RequestLog::kOff);
   SF_RETURN_IF_ERROR(server->Start(*listener));
   return std::unique_ptr<RpcServer>(std::move(server));
 }

@@ -16,6 +16,7 @@ namespace spearfish::worker {
 struct RpcServerOptions {
   std::string listen = "127.0.0.1:50061";  // unix:PATH or HOST:PORT; port 0 picks a free one
   ListenerOptions listener;
+  bool log_requests = false;  // one line for each that generates, when it is over
 };
 
 // Listens from Create on, so that health answers while the model is loading. Create, Shutdown and

@@ -1,46 +1,17 @@
 #include "worker/rpc/worker_metrics.h"
 
 #include <cstdint>
-#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/metrics/metric_list.h"
+#include "common/metrics/process_metrics.h"
+#include "worker/rpc/vllm_metrics.h"
 
 namespace spearfish::worker {
 namespace {
 
-using Labels = std::vector<std::pair<std::string, std::string>>;
-
-// Collects metrics in the order in which they are named.
-class Metrics {
- public:
-  template <typename Value>
-  void Gauge(std::string name, std::string help, Value value) {
-    Add(std::move(name), std::move(help), MetricType::kGauge);
-    Sample({}, value);
-  }
-  template <typename Value>
-  void Counter(std::string name, std::string help, Value value) {
-    Add(std::move(name), std::move(help), MetricType::kCounter);
-    Sample({}, value);
-  }
-  // One without samples yet; Sample adds to the last one.
-  void Add(std::string name, std::string help, MetricType type) {
-    metrics_.push_back({.name = std::move(name), .help = std::move(help), .type = type});
-  }
-  template <typename Value>
-  void Sample(Labels labels, Value value) {
-    metrics_.back().samples.push_back(
-        {.labels = std::move(labels), .value = static_cast<double>(value)});
-  }
-
-  std::vector<Metric> Take() { return std::move(metrics_); }
-
- private:
-  std::vector<Metric> metrics_;
-};
-
-void AddEngine(const EngineStats& stats, Metrics& out) {
+void AddEngine(const EngineStats& stats, MetricList& out) {
   out.Gauge("spearfish_sequences_running", "Sequences in the batch", stats.num_running);
   out.Gauge("spearfish_sequences_waiting", "Sequences that wait for a place", stats.num_waiting);
   out.Gauge("spearfish_kv_blocks_used", "KV blocks held by sequences", stats.kv_blocks_used);
@@ -51,7 +22,55 @@ void AddEngine(const EngineStats& stats, Metrics& out) {
   out.Counter("spearfish_generated_tokens_total", "Tokens generated", stats.generated_tokens_total);
 }
 
-void AddFrames(const PoolFigures& pool, Metrics& out) {
+void AddTimings(const EngineTimings& timings, MetricList& out) {
+  out.Histogram("spearfish_queue_seconds", "From a sequence's arrival to its first step",
+                timings.queue.value());
+  out.Histogram("spearfish_prefill_seconds", "From a sequence's first step to its first token",
+                timings.prefill.value());
+  out.Histogram("spearfish_time_to_first_token_seconds",
+                "From a sequence's arrival to its first token; not of resumed ones",
+                timings.first_token.value());
+  out.Histogram("spearfish_inter_token_seconds", "Between two tokens of a sequence",
+                timings.inter_token.value());
+  out.Histogram("spearfish_decode_seconds",
+                "From first to last token of sequences that stopped or reached their length",
+                timings.decode.value());
+  out.Histogram("spearfish_sequence_seconds",
+                "From arrival to last token of sequences that stopped or reached their length",
+                timings.whole.value());
+  out.Histogram("spearfish_step_seconds", "Forward passes", timings.step.value());
+  out.Add("spearfish_sequences_finished_total", "Sequences that ended, by how",
+          MetricType::kCounter);
+  out.Sample({{"reason", "stop"}}, timings.finished_with(FinishReason::kStop).value());
+  out.Sample({{"reason", "length"}}, timings.finished_with(FinishReason::kLength).value());
+  out.Sample({{"reason", "aborted"}}, timings.finished_with(FinishReason::kAborted).value());
+  out.Sample({{"reason", "failed"}}, timings.failed.value());
+  out.Counter("spearfish_preemptions_total", "Sequences that gave up their KV blocks for others",
+              timings.preemptions.value());
+}
+
+void AddMisses(const EngineStats& stats, MetricList& out) {
+  const char* const how =
+      "Misses times a record's bytes, computed, not measured: tokens of a step that share a record "
+      "count it once each. ";
+  out.Counter("spearfish_expert_link_bytes_total",
+              absl::StrCat(how, "Read by the device over the link"), stats.expert_link_bytes);
+  out.Counter("spearfish_expert_cpu_bytes_total", absl::StrCat(how, "Read by the CPU"),
+              stats.expert_cpu_bytes);
+}
+
+void AddMemory(const ServingState& state, MetricList& out) {
+  const MemoryStatus memory = state.memory();
+  out.Gauge("spearfish_host_memory_low", "1 while nothing is admitted for lack of host memory",
+            memory.low ? 1 : 0);
+  out.Gauge("spearfish_host_memory_available_bytes",
+            "Of the host or the cgroup, whichever is nearer to its floor; 0 before the first look",
+            memory.available_bytes);
+  out.Gauge("spearfish_host_memory_floor_bytes", "Below which nothing is admitted",
+            memory.floor_bytes);
+}
+
+void AddFrames(const PoolFigures& pool, MetricList& out) {
   out.Add("spearfish_frames", "Frames of device memory by what they are used for",
           MetricType::kGauge);
   const FrameFigures& frames = pool.frames;
@@ -65,7 +84,7 @@ void AddFrames(const PoolFigures& pool, Metrics& out) {
   out.Gauge("spearfish_frame_bytes", "Bytes of one frame", pool.frame_bytes);
 }
 
-void AddTransfers(const PoolFigures& pool, Metrics& out) {
+void AddTransfers(const PoolFigures& pool, MetricList& out) {
   const std::pair<const char*, const TransferFigures&> transfers[] = {
       {"load", pool.loads},
       {"reclaim", pool.reclaims},
@@ -89,7 +108,7 @@ void AddTransfers(const PoolFigures& pool, Metrics& out) {
               pool.cancelled_loads);
 }
 
-void AddLayers(const PoolFigures& pool, Metrics& out) {
+void AddLayers(const PoolFigures& pool, MetricList& out) {
   const auto each_layer = [&](auto value) {
     for (size_t i = 0; i < pool.layers.size(); ++i) {
       out.Sample({{"moe_layer", absl::StrCat(i)}}, value(pool.layers[i]));
@@ -107,12 +126,17 @@ void AddLayers(const PoolFigures& pool, Metrics& out) {
 
 }  // namespace
 
-std::vector<Metric> WorkerMetrics(const ServingState& state) {
-  Metrics out;
+std::vector<Metric> WorkerMetrics(const ServingState& state, MetricsCompat compat) {
+  MetricList out;
   out.Gauge("spearfish_worker_ready", "1 while requests are admitted", state.serving() ? 1 : 0);
+  AddProcessMetrics(out);
   const LoadedModel* model = state.loaded();
   if (model == nullptr) return out.Take();
-  AddEngine(model->engine.stats(), out);
+  const EngineStats stats = model->engine.stats();
+  AddEngine(stats, out);
+  AddTimings(model->engine.timings(), out);
+  AddMisses(stats, out);
+  AddMemory(state, out);
   out.Gauge("spearfish_expert_cache_bytes", "Bytes of the mapped segment",
             model->experts.mapping.size());
   out.Gauge("spearfish_experts", "Experts of all layers", model->experts.num_records);
@@ -125,7 +149,9 @@ std::vector<Metric> WorkerMetrics(const ServingState& state) {
   AddFrames(pool, out);
   AddTransfers(pool, out);
   AddLayers(pool, out);
-  return out.Take();
+  std::vector<Metric> metrics = out.Take();
+  if (compat == MetricsCompat::kVllm) AppendVllmMetrics(*model, stats, metrics);
+  return metrics;
 }
 
 }  // namespace spearfish::worker

@@ -9,8 +9,13 @@
 
 namespace spearfish::worker {
 
-// Any thread. While the model loads there is just spearfish_worker_ready 0.
-std::vector<Metric> WorkerMetrics(const ServingState& state);
+// Whose names are given beside our own.
+enum class MetricsCompat { kNone, kVllm };
+
+// Any thread. While the model loads there is spearfish_worker_ready 0 and what the kernel says of
+// the process.
+std::vector<Metric> WorkerMetrics(const ServingState& state,
+                                  MetricsCompat compat = MetricsCompat::kNone);
 
 }  // namespace spearfish::worker
 

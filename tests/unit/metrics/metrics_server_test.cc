@@ -1,36 +1,20 @@
 #include "common/metrics/metrics_server.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <string>
+
+#include "common/metrics/metric_list.h"
+#include "common/metrics/process_metrics.h"
+#include "tests/support/scrape.h"
 
 namespace spearfish {
 namespace {
 
 using ::testing::HasSubstr;
-
-// The whole answer to one GET.
-std::string Scrape(uint16_t port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t got = 0; (got = read(fd, buffer, sizeof(buffer))) > 0;) answer.append(buffer, got);
-  close(fd);
-  return answer;
-}
+using tests::Scrape;
 
 TEST(MetricsServer, ShowsWhatCollectSaysAtEachScrape) {
   std::atomic<int> hits = 41;
@@ -50,6 +34,36 @@ TEST(MetricsServer, ShowsWhatCollectSaysAtEachScrape) {
   EXPECT_THAT(first, HasSubstr("spearfish_expert_hits_total{layer=\"3\"} 42"));
   EXPECT_THAT(first, HasSubstr("spearfish_expert_coverage_ratio 0.5"));
   EXPECT_THAT(Scrape((*server)->port()), HasSubstr("{layer=\"3\"} 43"));
+}
+
+TEST(MetricsServer, ShowsHistogramsCumulatively) {
+  const auto server = MetricsServer::Start("127.0.0.1:0", [] {
+    MetricList metrics(MetricLabels{{"engine", "0"}});
+    metrics.Histogram("spearfish_step_seconds", "Forward passes",
+                      {.bounds = {0.5, 1}, .counts = {2, 0, 3}, .sum = 7.25});
+    return metrics.Take();
+  });
+  ASSERT_TRUE(server.ok()) << server.status();
+  const std::string text = Scrape((*server)->port());
+  EXPECT_THAT(text, HasSubstr("# TYPE spearfish_step_seconds histogram"));
+  EXPECT_THAT(text, HasSubstr("spearfish_step_seconds_count{engine=\"0\"} 5"));
+  EXPECT_THAT(text, HasSubstr("spearfish_step_seconds_sum{engine=\"0\"} 7.25"));
+  EXPECT_THAT(text, HasSubstr("spearfish_step_seconds_bucket{engine=\"0\",le=\"0.5\"} 2"));
+  EXPECT_THAT(text, HasSubstr("spearfish_step_seconds_bucket{engine=\"0\",le=\"1\"} 2"));
+  EXPECT_THAT(text, HasSubstr("spearfish_step_seconds_bucket{engine=\"0\",le=\"+Inf\"} 5"));
+}
+
+TEST(MetricsServer, ShowsWhatTheKernelSaysOfTheProcess) {
+  MetricList metrics;
+  AddProcessMetrics(metrics);
+  double resident_bytes = 0;
+  double open_files = 0;
+  for (const Metric& metric : metrics.Take()) {
+    if (metric.name == "process_resident_memory_bytes") resident_bytes = metric.samples[0].value;
+    if (metric.name == "process_open_fds") open_files = metric.samples[0].value;
+  }
+  EXPECT_GT(resident_bytes, 1 << 20);
+  EXPECT_GE(open_files, 3);
 }
 
 TEST(MetricsServer, RefusesAnAddressThatIsTaken) {

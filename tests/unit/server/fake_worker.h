@@ -6,6 +6,7 @@
 #include <grpcpp/server_builder.h>
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -61,14 +62,25 @@ class FakeWorker {
     const MutexLock lock(mutex_);
     return last_request_;
   }
+  // Of the last GenerateStream; empty when it had no such key.
+  std::string last_metadata(const std::string& key) const {
+    const MutexLock lock(mutex_);
+    const auto found = last_metadata_.find(key);
+    return found == last_metadata_.end() ? "" : found->second;
+  }
 
  private:
   void NoteCancelled() {
     const MutexLock lock(mutex_);
     if (!cancelled.HasBeenNotified()) cancelled.Notify();
   }
-  void Note(const v1::GenerateStreamRequest& request) {
+  void Note(const v1::GenerateStreamRequest& request, const grpc::ServerContext& context) {
     const MutexLock lock(mutex_);
+    last_metadata_.clear();
+    for (const auto& [key, value] : context.client_metadata()) {
+      last_metadata_.emplace(std::string(key.data(), key.size()),
+                             std::string(value.data(), value.size()));
+    }
     last_request_ = request;
     last_request_id_ = request.request_id();
   }
@@ -81,7 +93,7 @@ class FakeWorker {
                                 const v1::GenerateStreamRequest* request,
                                 grpc::ServerWriter<v1::GenerateStreamResponse>* writer) override {
       ++worker_.calls;
-      worker_.Note(*request);
+      worker_.Note(*request, *context);
       int sent = 0;
       const auto send = [&](const v1::GenerateStreamResponse& response) {
         if (sent == worker_.fail_after_messages) {
@@ -179,6 +191,7 @@ class FakeWorker {
   mutable Mutex mutex_;
   std::string last_request_id_ ABSL_GUARDED_BY(mutex_);
   v1::GenerateStreamRequest last_request_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::string> last_metadata_ ABSL_GUARDED_BY(mutex_);
   Inference inference_;
   Control control_;
   std::unique_ptr<grpc::Server> server_;

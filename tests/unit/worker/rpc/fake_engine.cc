@@ -132,6 +132,7 @@ EngineStats FakeEngine::stats() const {
   stats.tokens_per_second = 7.5;
   stats.expert_hits = 8;
   stats.expert_misses = 9;
+  stats.expert_cpu_bytes = 10;
   return stats;
 }
 

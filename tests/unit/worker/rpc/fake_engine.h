@@ -41,6 +41,10 @@ class FakeEngine : public Engine {
   bool draining() const override;
   bool WaitIdle(absl::Duration timeout) override;
   EngineStats stats() const override;
+  const EngineTimings& timings() const override { return timings_; }
+
+  // To be counted in by tests.
+  EngineTimings& counted() { return timings_; }
 
  private:
   struct Live {
@@ -51,6 +55,7 @@ class FakeEngine : public Engine {
 
   void Report(const std::string& request_id, const EngineEvent& event);
 
+  EngineTimings timings_;
   mutable Mutex mutex_;
   Condition changed_;  // requests_, aborted_ or live_
   absl::Status refusal_ ABSL_GUARDED_BY(mutex_);

@@ -89,7 +89,8 @@ std::string ToString(const grpc::ByteBuffer& buffer) {
 
 }  // namespace
 
-RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string& service_config)
+RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string& service_config,
+                             bool log_requests)
     : model_{.engine = engine_,
              .tokenizer = tokenizer_,
              .served_name = "test-model",
@@ -97,10 +98,12 @@ RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string&
              .defaults = TestDefaults(),
              .max_model_len = kTestMaxModelLen,
              .max_running_sequences = 64,
+             .kv_block_tokens = 16,
              .experts = TestCache(),
              .pool_figures = TestPool} {
   RpcServerOptions options;
   options.listen = std::move(listen);
+  options.log_requests = log_requests;
   auto server = RpcServer::Create(options, state_);
   SF_CHECK_OK(server.status());
   server_ = *std::move(server);

@@ -24,7 +24,7 @@ class RpcTestServer {
   enum class Begin { kReady, kLoading };
   // `service_config` as gRPC's JSON, for the client; empty for none.
   explicit RpcTestServer(Begin begin = Begin::kReady, std::string listen = "127.0.0.1:0",
-                         const std::string& service_config = "");
+                         const std::string& service_config = "", bool log_requests = false);
   ~RpcTestServer();
 
   void SetLoaded() { state_.SetLoaded(model_); }
