@@ -9,6 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/vllm_engine/forwarding.h"
+#include "server/api/admitted_call.h"
 
 namespace spearfish::server {
 namespace {
@@ -52,6 +54,7 @@ absl::Status GatewayServer::Listen() {
   admission_ = std::make_unique<AdmissionController>(options_.admission);
   inference_ = std::make_unique<InferenceService>(*registry_, *admission_, draining_);
   control_ = std::make_unique<ControlService>(*registry_, draining_, [this] { StartDrain(); });
+  vllm_engine_ = std::make_unique<vllm_engine::VllmEngineService>(ClientOf);
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(), &port);
@@ -60,11 +63,13 @@ absl::Status GatewayServer::Listen() {
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.RegisterService(inference_.get());
   builder.RegisterService(control_.get());
+  builder.RegisterService(vllm_engine_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("cannot listen on ", options_.listen, "; is the address in use?"));
   }
+  vllm_engine_->Connect(vllm_engine::ChannelTo(*server_));
   address_ = WithPort(options_.listen, port);
   SetReady(false);
   poller_ = std::make_unique<LoadPoller>(*registry_,
@@ -113,6 +118,7 @@ void GatewayServer::Shutdown() {
   SetReady(false);
   absl::SleepFor(options_.drain_settle);
   StartDrain();
+  vllm_engine_->AwaitIdle(end);
   server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
 }

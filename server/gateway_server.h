@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/vllm_engine/vllm_engine_service.h"
 #include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
 #include "server/api/inference_service.h"
@@ -65,6 +66,7 @@ class GatewayServer {
   std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
+  std::unique_ptr<vllm_engine::VllmEngineService> vllm_engine_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<LoadPoller> poller_;
 };

@@ -6,10 +6,13 @@
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "common/vllm_engine/forwarding.h"
 
 namespace spearfish::server {
 
 std::string ClientOf(const grpc::ServerContextBase& context) {
+  // A call that was forwarded within the process counts for who made the original.
+  if (const auto caller = vllm_engine::ForwardedCaller(context)) return *caller;
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   if (auth != nullptr && auth->IsPeerAuthenticated()) {
     const std::vector<grpc::string_ref> names = auth->GetPeerIdentity();

@@ -10,6 +10,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/vllm_engine/forwarding.h"
+#include "common/vllm_engine/vllm_engine_service.h"
 #include "worker/rpc/control_service.h"
 #include "worker/rpc/inference_service.h"
 #include "worker/rpc/listen_address.h"
@@ -55,6 +57,7 @@ class GrpcServer final : public RpcServer {
   TaskThread tasks_;  // calls wait for its tasks: goes after the server
   InferenceService inference_;
   ControlService control_;
+  vllm_engine::VllmEngineService vllm_engine_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };
@@ -70,11 +73,13 @@ absl::Status GrpcServer::Start(const RpcServerOptions& options, const ListenAddr
   builder.AddListeningPort(listen.ToString(), grpc::InsecureServerCredentials(), &bound_port);
   builder.RegisterService(&inference_);
   builder.RegisterService(&control_);
+  builder.RegisterService(&vllm_engine_);
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || bound_port == 0) {
     return absl::UnavailableError(absl::StrCat("can't listen on ", listen.ToString(),
                                                "; is it in use, and may this user bind it?"));
   }
+  vllm_engine_.Connect(vllm_engine::ChannelTo(*server_));
   address_ = listen.ToString(static_cast<uint16_t>(bound_port));
   grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService();
   state_.SetListening(address_, [health](bool serving) {
@@ -86,7 +91,9 @@ absl::Status GrpcServer::Start(const RpcServerOptions& options, const ListenAddr
 void GrpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   state_.StopListening();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  const absl::Time end = absl::Now() + grace;
+  vllm_engine_.AwaitIdle(end);
+  server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
   server_.reset();
 }
