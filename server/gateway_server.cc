@@ -6,7 +6,9 @@
 
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/caller_identity.h"
 #include "common/rpc/listener.h"
+#include "common/vllm_engine/forwarding.h"
 
 namespace spearfish::server {
 namespace {
@@ -57,12 +59,16 @@ absl::Status GatewayServer::Listen() {
   inference_ = std::make_unique<InferenceService>(*registry_, entrance, draining_);
   control_ =
       std::make_unique<ControlService>(*registry_, draining_, entrance, [this] { StartDrain(); });
+  vllm_engine_ = std::make_unique<vllm_engine::VllmEngineService>(
+      [this](const grpc::ServerContextBase& call) { return CallerOf(call, gate_->tokens()); });
   grpc::ServerBuilder builder;
   listener->AddTo(builder);
   builder.RegisterService(inference_.get());
   builder.RegisterService(control_.get());
+  builder.RegisterService(vllm_engine_.get());
   server_ = builder.BuildAndStart();
   SF_ASSIGN_OR_RETURN(address_, listener->BoundAddress(server_ != nullptr));
+  vllm_engine_->Connect(vllm_engine::ChannelTo(*server_));
   SetReady(false);
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},
@@ -135,6 +141,7 @@ void GatewayServer::Shutdown() {
   SetReady(false);
   absl::SleepFor(options_.drain_settle);
   StartDrain();
+  vllm_engine_->AwaitIdle(end);
   server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
 }

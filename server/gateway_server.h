@@ -15,6 +15,7 @@
 #include "common/metrics/metrics_server.h"
 #include "common/rpc/call_gate.h"
 #include "common/rpc/channel_security.h"
+#include "common/vllm_engine/vllm_engine_service.h"
 #include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
 #include "server/api/inference_service.h"
@@ -81,6 +82,7 @@ class GatewayServer {
   std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
+  std::unique_ptr<vllm_engine::VllmEngineService> vllm_engine_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<LoadPoller> poller_;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "common/base/check.h"
 #include "server/cli/client.h"
 #include "tests/bench/token_feed.h"
 
@@ -73,7 +74,9 @@ class FeedClient::Stream final
 
 FeedClient::FeedClient(const std::string& address, uint32_t num_connections) {
   for (uint32_t i = 0; i < num_connections; ++i) {
-    stubs_.push_back(std::make_unique<grpc::GenericStub>(server::cli::ConnectApart(address)));
+    auto channel = server::cli::Connect({.endpoint = address}, server::cli::Connections::kApart);
+    SF_CHECK_OK(channel.status());
+    stubs_.push_back(std::make_unique<grpc::GenericStub>(*std::move(channel)));
   }
 }
 

@@ -10,6 +10,8 @@
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/listener.h"
+#include "common/vllm_engine/forwarding.h"
+#include "common/vllm_engine/vllm_engine_service.h"
 #include "worker/rpc/control_service.h"
 #include "worker/rpc/inference_service.h"
 #include "worker/rpc/task_thread.h"
@@ -41,6 +43,7 @@ class GrpcServer final : public RpcServer {
   TaskThread tasks_;  // calls wait for its tasks: goes after the server
   InferenceService inference_;
   ControlService control_;
+  vllm_engine::VllmEngineService vllm_engine_;
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
 };
@@ -53,8 +56,10 @@ absl::Status GrpcServer::Start(Listener& listener) {
   builder.SetDefaultCompressionAlgorithm(GRPC_COMPRESS_NONE);
   builder.RegisterService(&inference_);
   builder.RegisterService(&control_);
+  builder.RegisterService(&vllm_engine_);
   server_ = builder.BuildAndStart();
   SF_ASSIGN_OR_RETURN(address_, listener.BoundAddress(server_ != nullptr));
+  vllm_engine_.Connect(vllm_engine::ChannelTo(*server_));
   grpc::HealthCheckServiceInterface* const health = server_->GetHealthCheckService();
   state_.SetListening(address_, [health](bool serving) {
     health->SetServingStatus(v1::InferenceService::service_full_name(), serving);
@@ -65,7 +70,9 @@ absl::Status GrpcServer::Start(Listener& listener) {
 void GrpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   state_.StopListening();
-  server_->Shutdown(absl::ToChronoTime(absl::Now() + grace));
+  const absl::Time end = absl::Now() + grace;
+  vllm_engine_.AwaitIdle(end);
+  server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
   server_.reset();
 }

@@ -14,9 +14,14 @@ namespace {
 
 class LoadGeneratorTest : public ::testing::Test {
  protected:
+  std::shared_ptr<grpc::Channel> ConnectApart() {
+    auto channel = Connect({.endpoint = worker_.address()}, Connections::kApart);
+    EXPECT_TRUE(channel.ok()) << channel.status();
+    return *std::move(channel);
+  }
   LoadGenerator Make() {
     return LoadGenerator(
-        {ConnectApart(worker_.address()), ConnectApart(worker_.address())},
+        {ConnectApart(), ConnectApart()},
         [this](uint32_t index) {
           num_made_ += 1;
           v1::GenerateStreamRequest request;
