@@ -30,7 +30,7 @@ absl::Status GatewayOptions::Validate() const {
   if (poll_interval <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("poll interval is not positive; give --poll-interval-ms");
   }
-  return absl::OkStatus();
+  return http.Validate();
 }
 
 }  // namespace spearfish::server

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "server/admission/admission_queue.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/http/http_options.h"
 
 namespace spearfish::server {
 
@@ -30,6 +31,7 @@ struct GatewayOptions {
   // balances load learns that the gateway is not ready.
   absl::Duration drain_grace = absl::Seconds(30);
   absl::Duration drain_settle = absl::ZeroDuration();
+  HttpOptions http = {};
 
   // InvalidArgument naming the flag.
   absl::Status Validate() const;

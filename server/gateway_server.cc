@@ -67,9 +67,23 @@ absl::Status GatewayServer::Listen() {
   }
   address_ = WithPort(options_.listen, port);
   SetReady(false);
+  SF_RETURN_IF_ERROR(ListenHttp());
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},
                                          [this](size_t num_ready) { WorkersReported(num_ready); });
+  return absl::OkStatus();
+}
+
+absl::Status GatewayServer::ListenHttp() {
+  if (options_.http.listen.empty()) return absl::OkStatus();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  HttpServer::Backend backend{
+      .channel = server_->InProcessChannel(arguments),
+      .check = [](absl::string_view /*authorization*/, absl::string_view peer)
+          -> absl::StatusOr<std::string> { return std::string(peer); },
+      .ready = [this] { return num_ready_ > 0 && !stopping_ && !draining_; }};
+  SF_ASSIGN_OR_RETURN(http_, HttpServer::Create(options_.http, std::move(backend)));
   return absl::OkStatus();
 }
 
@@ -113,12 +127,15 @@ void GatewayServer::Shutdown() {
   SetReady(false);
   absl::SleepFor(options_.drain_settle);
   StartDrain();
+  // Before the server, whose shutdown would break off the calls of the in-process channel.
+  if (http_ != nullptr) http_->Stop(end);
   server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
 }
 
 GatewayServer::~GatewayServer() {
   poller_.reset();
+  http_.reset();
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();

@@ -18,6 +18,7 @@
 #include "server/dispatch/worker_registry.h"
 #include "server/gateway_options.h"
 #include "server/health/load_poller.h"
+#include "server/http/http_server.h"
 
 namespace spearfish::server {
 
@@ -35,6 +36,8 @@ class GatewayServer {
 
   // HOST:PORT with the port that was bound, or unix:PATH.
   const std::string& address() const { return address_; }
+  // HOST:PORT with the port that was bound; empty without HTTP.
+  std::string http_address() const { return http_ == nullptr ? "" : http_->address(); }
   size_t num_workers() const { return registry_->size(); }
 
   // Not ready and admits nothing from now on; running requests go on.
@@ -47,6 +50,7 @@ class GatewayServer {
   GatewayServer(const GatewayOptions& options, OnWorkers on_workers)
       : options_(options), on_workers_(std::move(on_workers)) {}
   absl::Status Listen();
+  absl::Status ListenHttp();
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
   void UpdateCapacity(size_t num_ready);
@@ -58,14 +62,15 @@ class GatewayServer {
   std::atomic<bool> draining_ = false;
   std::atomic<size_t> num_ready_ = 0;
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
-  // Order of destruction matters: the server first, then the poller, the services, discovery, the
-  // registry.
+  // Order of destruction matters: HTTP first, then the server, then the poller, the services,
+  // discovery, the registry.
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<WorkerDiscovery> discovery_;
   std::unique_ptr<AdmissionController> admission_;
   std::unique_ptr<InferenceService> inference_;
   std::unique_ptr<ControlService> control_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HttpServer> http_;
   std::unique_ptr<LoadPoller> poller_;
 };
 

@@ -13,6 +13,7 @@
 #include "common/base/version.h"
 #include "server/gateway_options.h"
 #include "server/gateway_server.h"
+#include "server/http_flags.h"
 
 namespace spearfish::server {
 namespace {
@@ -20,6 +21,7 @@ namespace {
 // As written on the command line; Options() gives them their types.
 struct Flags {
   GatewayOptions options;
+  HttpFlags http;
   int64_t poll_interval_ms = 200;
   int64_t drain_grace_s = 30;
   int64_t drain_settle_s = 0;
@@ -39,6 +41,7 @@ struct Flags {
     out.drain_grace = absl::Seconds(drain_grace_s);
     out.drain_settle = absl::Seconds(drain_settle_s);
     out.admission.longest_wait = absl::Seconds(queue_timeout_s);
+    out.http = http.Options();
     return out;
   }
 };
@@ -92,6 +95,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   AddDispatchFlags(app, flags);
   AddAdmissionFlags(app, flags);
+  AddHttpFlags(app, flags.http);
   app.add_option("--poll-interval-ms", flags.poll_interval_ms,
                  "How often workers are asked for load")
       ->capture_default_str();
@@ -126,6 +130,9 @@ int Serve(const GatewayOptions& options) {
       return;
     }
     complete = num_ready == num_workers;
+    if (!gateway.http_address().empty()) {
+      std::cout << absl::StrCat("spearfish-gateway http: ", gateway.http_address(), "\n");
+    }
     std::cout << absl::StrCat("spearfish-gateway ready: ", ready, " at ", gateway.address(), "\n")
               << std::flush;
   };
@@ -136,6 +143,9 @@ int Serve(const GatewayOptions& options) {
   }
   LogInfo(absl::StrCat("listening on ", (*gateway)->address(), ", workers ",
                        absl::StrJoin(options.workers, ", ")));
+  if (!(*gateway)->http_address().empty()) {
+    LogInfo(absl::StrCat("OpenAI-compatible HTTP at http://", (*gateway)->http_address(), "/v1"));
+  }
   int signal = 0;
   sigwait(&signals, &signal);
   LogInfo("stopping: running requests are finished first; a second signal ends them");

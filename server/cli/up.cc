@@ -30,6 +30,7 @@ struct UpFlags {
   std::string model;
   std::vector<std::string> devices = {"cpu"};
   std::string listen = kDefaultEndpoint;
+  std::string http_listen;
   std::optional<uint16_t> metrics_port;   // of the first worker; the others count on from it
   std::vector<std::string> worker_flags;  // passed on as they are
 };
@@ -75,11 +76,14 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
     worker.argv.insert(worker.argv.end(), flags.worker_flags.begin(), flags.worker_flags.end());
     specs.push_back(std::move(worker));
   }
-  specs.push_back({.name = "gateway",
-                   .argv = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
-                            "--workers=" + absl::StrJoin(addresses, ",")},
-                   .ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(),
-                                                " of ", addresses.size(), " workers at ")});
+  ProcessSpec gateway;
+  gateway.name = "gateway";
+  gateway.argv = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
+                  "--workers=" + absl::StrJoin(addresses, ",")};
+  if (!flags.http_listen.empty()) gateway.argv.push_back("--http-listen=" + flags.http_listen);
+  gateway.ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(), " of ",
+                                      addresses.size(), " workers at ");
+  specs.push_back(std::move(gateway));
   return specs;
 }
 
@@ -124,6 +128,8 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
       ->capture_default_str();
+  command->add_option("--http-listen", flags->http_listen,
+                      "The gateway's HOST:PORT for OpenAI-compatible HTTP; none: no HTTP");
   command->add_option("--metrics-port", flags->metrics_port,
                       "The first worker serves Prometheus metrics there, the others on the ports "
                       "that follow; 0 picks free ones");

@@ -45,7 +45,7 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   v1::GenerateResponse& response_;
   std::shared_ptr<GenerateReactor> self_;
   EngineLink link_;
-  std::string request_id_;  // written before the engine gets the sink
+  EventDetail detail_;  // written before the engine gets the sink
 };
 
 }  // namespace spearfish::worker
