@@ -1,6 +1,7 @@
 #include "server/http/http_wire.h"
 
 #include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/write.hpp>
 #include <sstream>
 #include <utility>
 
