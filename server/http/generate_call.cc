@@ -9,7 +9,8 @@ namespace spearfish::server {
 GenerateCall::GenerateCall(LocalServices& services, v1::GenerateStreamRequest request,
                            size_t number, std::shared_ptr<HttpReply> executor,
                            std::shared_ptr<Receiver> receiver)
-    : live_(services),
+    : services_(services),
+      live_(services),
       request_(std::move(request)),
       number_(number),
       executor_(std::move(executor)),
@@ -38,12 +39,15 @@ void GenerateCall::OnReadDone(bool ok) {
     RemoveHold();
     return;
   }
-  // Copies: once it is posted, the rest of the call may be over before Post is back.
+  // Once it is posted, the rest of the call may be over before Post is back: what Post needs is
+  // held here, and counts as a call until it is let go.
+  const LocalServices::LiveCall live(services_);
   const std::shared_ptr<HttpReply> executor = executor_;
   executor->Post([self = self_] { self->receiver_->OnMessage(self->number_, self->response_); });
 }
 
 void GenerateCall::OnDone(const grpc::Status& status) {
+  const LocalServices::LiveCall live(services_);  // as in OnReadDone
   const std::shared_ptr<HttpReply> executor = std::move(executor_);
   executor->Post([self = std::move(self_), status] {
     const std::shared_ptr<Receiver> receiver = std::move(self->receiver_);

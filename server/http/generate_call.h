@@ -46,7 +46,8 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateStreamResp
   GenerateCall(LocalServices& services, v1::GenerateStreamRequest request, size_t number,
                std::shared_ptr<HttpReply> executor, std::shared_ptr<Receiver> receiver);
 
-  LocalServices::LiveCall live_;
+  LocalServices& services_;
+  const LocalServices::LiveCall live_;  // destroyed last
   const v1::GenerateStreamRequest request_;
   const size_t number_;
   std::shared_ptr<HttpReply> executor_;

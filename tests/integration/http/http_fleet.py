@@ -17,7 +17,7 @@ class HttpFleet(Fleet):
         self.client = Client(self.endpoint)
 
     def start_gateway(self):
-        self.gateway = self._start("spearfish-gateway", f"--listen={self.endpoint}",
+        self.gateway = self._start("gateway", "spearfish-gateway", f"--listen={self.endpoint}",
                                    "--workers=" + ",".join(self.addresses),
                                    "--poll-interval-ms=50", *self.gateway_flags)
         self.http = self._await_line(self.gateway, "spearfish-gateway http: ")
