@@ -1,8 +1,35 @@
 #include "server/gateway_options.h"
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/listen_address.h"
 
 namespace spearfish::server {
+
+namespace {
+
+// HTTP has neither TLS nor client certificates: what the gRPC port asks for must not be had without
+// them by another door.
+absl::Status CheckHttpIsAsSafe(const std::string& http_listen, const ListenerOptions& listener) {
+  if (http_listen.empty()) return absl::OkStatus();
+  SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(http_listen));
+  if (address.IsLocal()) return absl::OkStatus();
+  if (!listener.tls_client_authorities.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--http-listen=", http_listen,
+        " asks for no client certificate while --tls-client-ca does; listen on a loopback address, "
+        "behind a proxy that does"));
+  }
+  if (!listener.auth_tokens_file.empty() && !listener.insecure_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--auth-tokens-file with --http-listen=", http_listen,
+        ": everybody on the network could read the tokens; listen on a loopback address, behind a "
+        "proxy with TLS, or say --insecure-tokens"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status GatewayOptions::Validate() const {
   if (listen.empty()) {
@@ -10,6 +37,7 @@ absl::Status GatewayOptions::Validate() const {
   }
   SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(listen));
   SF_RETURN_IF_ERROR(listener.Validate(address));
+  SF_RETURN_IF_ERROR(CheckHttpIsAsSafe(http.listen, listener));
   SF_RETURN_IF_ERROR(worker_security.files.Validate());
   if (workers.empty() && workers_file.empty()) {
     return absl::InvalidArgumentError(
@@ -33,7 +61,7 @@ absl::Status GatewayOptions::Validate() const {
   if (poll_interval <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("poll interval is not positive; give --poll-interval-ms");
   }
-  return absl::OkStatus();
+  return http.Validate();
 }
 
 }  // namespace spearfish::server

@@ -13,6 +13,7 @@
 #include "common/rpc/listener_options.h"
 #include "server/admission/admission_queue.h"
 #include "server/dispatch/worker_registry.h"
+#include "server/http/http_options.h"
 
 namespace spearfish::server {
 
@@ -37,6 +38,7 @@ struct GatewayOptions {
   absl::Duration drain_settle = absl::ZeroDuration();
   std::optional<uint16_t> metrics_port;  // on all addresses; 0 picks a free one
   bool log_requests = false;             // one line for each that generates, when it is over
+  HttpOptions http = {};
 
   // InvalidArgument naming the flag.
   absl::Status Validate() const;

@@ -3,9 +3,11 @@
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
+#include <grpcpp/support/channel_arguments.h>
 
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
+#include "common/rpc/bearer_token.h"
 #include "common/rpc/caller_identity.h"
 #include "common/rpc/listener.h"
 #include "common/vllm_engine/forwarding.h"
@@ -70,6 +72,7 @@ absl::Status GatewayServer::Listen() {
   SF_ASSIGN_OR_RETURN(address_, listener->BoundAddress(server_ != nullptr));
   vllm_engine_->Connect(vllm_engine::ChannelTo(*server_));
   SetReady(false);
+  SF_RETURN_IF_ERROR(ListenHttp());
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},
                                          [this](size_t num_ready) { WorkersReported(num_ready); });
@@ -99,6 +102,30 @@ GatewayFigures GatewayServer::Figures() const {
     figures.workers.push_back({std::move(status.load), ToFigure(status.breaker)});
   }
   return figures;
+}
+
+// Calls in process pass no port: who asks over HTTP is looked at here.
+absl::StatusOr<std::string> GatewayServer::HttpCaller(absl::string_view authorization,
+                                                      absl::string_view peer) const {
+  const TokenFile* const tokens = gate_->tokens();
+  if (tokens == nullptr) return std::string(peer);
+  const std::optional<std::string> name = tokens->NameOf(BearerToken(authorization).value_or(""));
+  if (name.has_value()) return CallerOfToken(*name);
+  return absl::UnauthenticatedError(
+      "no valid bearer token; send the header Authorization: Bearer TOKEN");
+}
+
+absl::Status GatewayServer::ListenHttp() {
+  if (options_.http.listen.empty()) return absl::OkStatus();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  HttpServer::Backend backend{
+      .channel = server_->InProcessChannel(arguments),
+      .check = [](absl::string_view /*authorization*/, absl::string_view peer)
+          -> absl::StatusOr<std::string> { return std::string(peer); },
+      .ready = [this] { return num_ready_ > 0 && !stopping_ && !draining_; }};
+  SF_ASSIGN_OR_RETURN(http_, HttpServer::Create(options_.http, std::move(backend)));
+  return absl::OkStatus();
 }
 
 void GatewayServer::SetReady(bool any_worker_ready) {
@@ -141,6 +168,8 @@ void GatewayServer::Shutdown() {
   SetReady(false);
   absl::SleepFor(options_.drain_settle);
   StartDrain();
+  // Before the server, whose shutdown would break off the calls of the in-process channel.
+  if (http_ != nullptr) http_->Stop(end);
   vllm_engine_->AwaitIdle(end);
   server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
@@ -148,6 +177,7 @@ void GatewayServer::Shutdown() {
 
 GatewayServer::~GatewayServer() {
   poller_.reset();
+  http_.reset();
   if (server_ == nullptr) return;
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();

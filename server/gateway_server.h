@@ -23,6 +23,7 @@
 #include "server/dispatch/worker_registry.h"
 #include "server/gateway_options.h"
 #include "server/health/load_poller.h"
+#include "server/http/http_server.h"
 #include "server/metrics/call_record.h"
 #include "server/metrics/gateway_report.h"
 
@@ -42,6 +43,8 @@ class GatewayServer {
 
   // HOST:PORT with the port that was bound, or unix:PATH.
   const std::string& address() const { return address_; }
+  // HOST:PORT with the port that was bound; empty without HTTP.
+  std::string http_address() const { return http_ == nullptr ? "" : http_->address(); }
   size_t num_workers() const { return registry_->size(); }
   // What the port asks of calls, for fronts beside it: see common/rpc/caller_identity.h.
   const CallGate& gate() const { return *gate_; }
@@ -60,6 +63,9 @@ class GatewayServer {
   absl::Status Listen();
   absl::Status ServeMetrics();
   GatewayFigures Figures() const;
+  absl::Status ListenHttp();
+  absl::StatusOr<std::string> HttpCaller(absl::string_view authorization,
+                                         absl::string_view peer) const;
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
   void UpdateCapacity(size_t num_ready);
@@ -73,8 +79,8 @@ class GatewayServer {
   std::atomic<bool> draining_ = false;
   std::atomic<size_t> num_ready_ = 0;
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
-  // Order of destruction matters: the poller and the server first, then metrics, the services,
-  // discovery, the registry, what they ask for credentials.
+  // Order of destruction matters: the poller, HTTP and the server first, then metrics, the
+  // services, discovery, the registry, what they ask for credentials.
   std::shared_ptr<const CallGate> gate_;  // shared with the server's port
   std::unique_ptr<ChannelSecurity> worker_security_;
   std::unique_ptr<WorkerRegistry> registry_;
@@ -85,6 +91,7 @@ class GatewayServer {
   std::unique_ptr<vllm_engine::VllmEngineService> vllm_engine_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<HttpServer> http_;
   std::unique_ptr<LoadPoller> poller_;
 };
 

@@ -14,6 +14,7 @@
 #include "common/rpc/listener_flags.h"
 #include "server/gateway_options.h"
 #include "server/gateway_server.h"
+#include "server/http_flags.h"
 
 namespace spearfish::server {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 // As written on the command line; Options() gives them their types.
 struct Flags {
   GatewayOptions options;
+  HttpFlags http;
   int64_t poll_interval_ms = 200;
   int64_t drain_grace_s = 30;
   int64_t drain_settle_s = 0;
@@ -44,6 +46,7 @@ struct Flags {
     out.drain_grace = absl::Seconds(drain_grace_s);
     out.drain_settle = absl::Seconds(drain_settle_s);
     out.admission.longest_wait = absl::Seconds(queue_timeout_s);
+    out.http = http.Options();
     return out;
   }
 };
@@ -126,6 +129,7 @@ void AddFlags(CLI::App& app, Flags& flags) {
   AddDispatchFlags(app, flags);
   AddAdmissionFlags(app, flags);
   AddObservationFlags(app, flags);
+  AddHttpFlags(app, flags.http);
   app.add_option("--poll-interval-ms", flags.poll_interval_ms,
                  "How often workers are asked for load")
       ->capture_default_str();
@@ -160,6 +164,9 @@ int Serve(const GatewayOptions& options) {
       return;
     }
     complete = num_ready == num_workers;
+    if (!gateway.http_address().empty()) {
+      std::cout << absl::StrCat("spearfish-gateway http: ", gateway.http_address(), "\n");
+    }
     std::cout << absl::StrCat("spearfish-gateway ready: ", ready, " at ", gateway.address(), "\n")
               << std::flush;
   };
@@ -172,6 +179,9 @@ int Serve(const GatewayOptions& options) {
                        absl::StrJoin(options.workers, ", ")));
   if (const auto port = (*gateway)->metrics_port()) {
     LogInfo(absl::StrCat("metrics on port ", *port));
+  }
+  if (!(*gateway)->http_address().empty()) {
+    LogInfo(absl::StrCat("OpenAI-compatible HTTP at http://", (*gateway)->http_address(), "/v1"));
   }
   int signal = 0;
   sigwait(&signals, &signal);

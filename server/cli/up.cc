@@ -31,6 +31,7 @@ struct UpFlags {
   std::string model;
   std::vector<std::string> devices = {"cpu"};
   std::string listen = kDefaultEndpoint;
+  std::string http_listen;
   std::vector<std::string> gateway_flags;  // passed on as they are
   // Of the first worker; the others count on from it, and the gateway after them.
   std::optional<uint16_t> metrics_port;
@@ -93,6 +94,7 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
   }
   std::vector<std::string> gateway = {SiblingPath("spearfish-gateway"), "--listen=" + flags.listen,
                                       "--workers=" + absl::StrJoin(addresses, ",")};
+  if (!flags.http_listen.empty()) gateway.push_back("--http-listen=" + flags.http_listen);
   Append(MetricsFlags(flags, flags.devices.size()), gateway);
   Append(flags.log_flags, gateway);
   Append(flags.gateway_flags, gateway);
@@ -161,6 +163,8 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
       ->capture_default_str();
+  command->add_option("--http-listen", flags->http_listen,
+                      "The gateway's HOST:PORT for OpenAI-compatible HTTP; none: no HTTP");
   command->add_option("--metrics-port", flags->metrics_port,
                       "The first worker serves Prometheus metrics there, the others and then the "
                       "gateway on the ports that follow; 0 picks free ones");

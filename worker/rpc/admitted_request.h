@@ -4,12 +4,14 @@
 
 #include "worker/engine/engine.h"
 #include "worker/engine/request.h"
+#include "worker/rpc/event_conversion.h"
 
 namespace spearfish::worker {
 
 struct AdmittedRequest {
   Engine& engine;  // outlives every call
   GenerationRequest request;
+  EventDetail detail;
 };
 
 }  // namespace spearfish::worker

@@ -1,8 +1,11 @@
 #include "worker/rpc/chat_prompt.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
@@ -84,6 +87,14 @@ absl::StatusOr<std::string> RenderChat(
   absl::StatusOr<std::string> text = (**chat_template)->Render(input);
   if (!text.ok()) return Invalid("chat", absl::StrCat("is refused: ", text.status().message()));
   return text;
+}
+
+bool EndsInOpenReasoning(const Tokenizer& tokenizer, std::span<const TokenId> prompt) {
+  // Even where the tag is no token of its own and line breaks follow, it lies within so many.
+  constexpr size_t kMostTokens = 16;
+  const auto end = prompt.last(std::min(prompt.size(), kMostTokens));
+  const absl::StatusOr<std::string> text = tokenizer.Decode(end, Tokenizer::SpecialTokens::kAsText);
+  return text.ok() && absl::EndsWith(absl::StripTrailingAsciiWhitespace(*text), "<think>");
 }
 
 }  // namespace spearfish::worker

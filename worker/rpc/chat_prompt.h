@@ -3,10 +3,13 @@
 #define WORKER_RPC_CHAT_PROMPT_H_
 
 #include <memory>
+#include <span>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/base/ids.h"
 #include "common/chat/chat_template.h"
+#include "common/tokenizer/tokenizer.h"
 #include "spearfish/v1/inference.pb.h"
 
 namespace spearfish::worker {
@@ -17,6 +20,10 @@ namespace spearfish::worker {
 // reason. InvalidArgument: JSON that is none, or what the template refuses.
 absl::StatusOr<std::string> RenderChat(
     const v1::Chat& chat, const absl::StatusOr<std::unique_ptr<ChatTemplate>>* chat_template);
+
+// Whether the rendered prompt ends in "<think>", white space aside: the output then begins inside
+// the reasoning.
+bool EndsInOpenReasoning(const Tokenizer& tokenizer, std::span<const TokenId> prompt);
 
 }  // namespace spearfish::worker
 

@@ -7,19 +7,22 @@
 namespace spearfish::worker {
 namespace {
 
-void Fill(const TokenLogprob& from, v1::TokenLogprob& to) {
+void Fill(const TokenLogprob& from, const Tokenizer* tokenizer, v1::TokenLogprob& to) {
   to.set_token_id(from.token);
   to.set_logprob(from.logprob);
+  if (tokenizer == nullptr) return;
+  const absl::StatusOr<absl::string_view> bytes = tokenizer->TokenBytes(from.token);
+  if (bytes.ok()) to.set_token_bytes(bytes->data(), bytes->size());
 }
 
-void Fill(const std::vector<PositionLogprobs>& from,
+void Fill(const std::vector<PositionLogprobs>& from, const Tokenizer* tokenizer,
           google::protobuf::RepeatedPtrField<v1::PositionLogprobs>& to) {
   to.Reserve(static_cast<int>(from.size()));
   for (const PositionLogprobs& position : from) {
     v1::PositionLogprobs& out = *to.Add();
-    Fill(position.chosen, *out.mutable_chosen());
+    Fill(position.chosen, tokenizer, *out.mutable_chosen());
     out.set_rank(position.rank);
-    for (const TokenLogprob& top : position.top) Fill(top, *out.add_top());
+    for (const TokenLogprob& top : position.top) Fill(top, tokenizer, *out.add_top());
   }
 }
 
@@ -45,21 +48,22 @@ struct FillMatched {
 
 }  // namespace
 
-v1::PromptInfo ToProto(const PromptDone& prompt, const std::string& request_id) {
+v1::PromptInfo ToProto(const PromptDone& prompt, const EventDetail& detail) {
   v1::PromptInfo out;
-  out.set_request_id(request_id);
+  out.set_request_id(detail.request_id);
+  out.set_begins_in_reasoning(detail.begins_in_reasoning);
   out.set_num_prompt_tokens(prompt.num_prompt_tokens);
   out.set_num_cached_tokens(prompt.num_cached_tokens);
-  Fill(prompt.logprobs, *out.mutable_prompt_logprobs());
+  Fill(prompt.logprobs, detail.tokenizer, *out.mutable_prompt_logprobs());
   return out;
 }
 
-v1::Delta ToProto(TokensDelta delta) {
+v1::Delta ToProto(TokensDelta delta, const EventDetail& detail) {
   v1::Delta out;
   out.set_index(delta.index);
   out.mutable_token_ids()->Add(delta.token_ids.begin(), delta.token_ids.end());
   out.set_text(std::move(delta.text));
-  Fill(delta.logprobs, *out.mutable_logprobs());
+  Fill(delta.logprobs, detail.tokenizer, *out.mutable_logprobs());
   return out;
 }
 

@@ -4,13 +4,22 @@
 
 #include <string>
 
+#include "common/tokenizer/tokenizer.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/engine/request.h"
 
 namespace spearfish::worker {
 
-v1::PromptInfo ToProto(const PromptDone& prompt, const std::string& request_id);
-v1::Delta ToProto(TokensDelta delta);
+// What a request's messages hold beyond the engine's events.
+struct EventDetail {
+  std::string request_id = {};
+  bool begins_in_reasoning = false;
+  // Log-probabilities get their tokens' bytes from it; null: none. Outlives every call.
+  const Tokenizer* tokenizer = nullptr;
+};
+
+v1::PromptInfo ToProto(const PromptDone& prompt, const EventDetail& detail);
+v1::Delta ToProto(TokensDelta delta, const EventDetail& detail);
 v1::Finish ToProto(const SequenceFinished& finished);
 
 // Appends what `from` holds to `into`: as if the tokens had come in one delta.

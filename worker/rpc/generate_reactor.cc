@@ -19,8 +19,8 @@ std::shared_ptr<GenerateReactor> GenerateReactor::Create(grpc::CallbackServerCon
 void GenerateReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
-    request_id_ = admitted->request.request_id;
-    if (log_ != nullptr) log_->set_request_id(request_id_);
+    detail_ = std::move(admitted->detail);
+    if (log_ != nullptr) log_->set_request_id(detail_.request_id);
     for (uint32_t i = 0; i < admitted->request.num_sequences; ++i) {
       response_.add_sequences()->mutable_output()->set_index(i);
     }
@@ -52,9 +52,9 @@ void GenerateReactor::End(const absl::Status& status) {
 void GenerateReactor::Collect(EngineEvent event) {
   if (auto* delta = std::get_if<TokensDelta>(&event)) {
     v1::SequenceOutput& sequence = *response_.mutable_sequences(static_cast<int>(delta->index));
-    MergeDelta(ToProto(std::move(*delta)), *sequence.mutable_output());
+    MergeDelta(ToProto(std::move(*delta), detail_), *sequence.mutable_output());
   } else if (const auto* prompt = std::get_if<PromptDone>(&event)) {
-    *response_.mutable_prompt_info() = ToProto(*prompt, request_id_);
+    *response_.mutable_prompt_info() = ToProto(*prompt, detail_);
   } else if (const auto* finished = std::get_if<SequenceFinished>(&event)) {
     *response_.mutable_sequences(static_cast<int>(finished->index))->mutable_finish() =
         ToProto(*finished);

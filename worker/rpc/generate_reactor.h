@@ -51,7 +51,7 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   const std::unique_ptr<CallLog> log_;
   std::shared_ptr<GenerateReactor> self_;
   EngineLink link_;
-  std::string request_id_;  // written before the engine gets the sink
+  EventDetail detail_;  // written before the engine gets the sink
 };
 
 }  // namespace spearfish::worker

@@ -32,8 +32,8 @@ std::shared_ptr<GenerateStreamReactor> GenerateStreamReactor::Create(
 void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
-    request_id_ = admitted->request.request_id;
-    if (log_ != nullptr) log_->set_request_id(request_id_);
+    detail_ = std::move(admitted->detail);
+    if (log_ != nullptr) log_->set_request_id(detail_.request_id);
     status = link_.Submit(
         admitted->engine, std::move(admitted->request),
         [self = shared_from_this()](EngineEvent event) { self->OnEvent(std::move(event)); });
@@ -64,9 +64,9 @@ void GenerateStreamReactor::OnEvent(EngineEvent event) {
 
 void GenerateStreamReactor::Enqueue(EngineEvent event) {
   if (auto* delta = std::get_if<TokensDelta>(&event)) {
-    EnqueueDelta(ToProto(std::move(*delta)));
+    EnqueueDelta(ToProto(std::move(*delta), detail_));
   } else if (const auto* prompt = std::get_if<PromptDone>(&event)) {
-    *queue_.emplace_back().mutable_prompt_info() = ToProto(*prompt, request_id_);
+    *queue_.emplace_back().mutable_prompt_info() = ToProto(*prompt, detail_);
   } else if (const auto* finished = std::get_if<SequenceFinished>(&event)) {
     *queue_.emplace_back().mutable_finish() = ToProto(*finished);
   }

@@ -58,7 +58,7 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   const std::unique_ptr<CallLog> log_;
   std::shared_ptr<GenerateStreamReactor> self_;
   EngineLink link_;
-  std::string request_id_;              // written before the engine gets the sink
+  EventDetail detail_;                  // written before the engine gets the sink
   v1::GenerateStreamResponse current_;  // of the write in flight; touched by who set busy_
 
   Mutex mutex_;

@@ -13,6 +13,7 @@
 #include "common/base/status_macros.h"
 #include "worker/rpc/admitted_request.h"
 #include "worker/rpc/call_log.h"
+#include "worker/rpc/chat_prompt.h"
 #include "worker/rpc/generate_reactor.h"
 #include "worker/rpc/generate_stream_reactor.h"
 #include "worker/rpc/request_conversion.h"
@@ -60,7 +61,12 @@ absl::StatusOr<AdmittedRequest> Admit(const ServingState& state,
   const RequestEntropy entropy{.request_id = Random64(), .seed = Random64()};
   SF_ASSIGN_OR_RETURN(GenerationRequest converted, ToGenerationRequest(request, against, entropy));
   converted.deadline = Deadline(context);
-  return AdmittedRequest{.engine = model->engine, .request = std::move(converted)};
+  EventDetail detail{.request_id = converted.request_id,
+                     .begins_in_reasoning = request.has_chat() &&
+                                            EndsInOpenReasoning(model->tokenizer, converted.prompt),
+                     .tokenizer = request.output().token_bytes() ? &model->tokenizer : nullptr};
+  return AdmittedRequest{
+      .engine = model->engine, .request = std::move(converted), .detail = std::move(detail)};
 }
 
 absl::Status TokenizeText(const ServingState& state, const v1::TokenizeRequest& request,

@@ -117,5 +117,18 @@ TEST_F(ChatPrompt, BecomesTokensWithSpecialOnesRecognised) {
   EXPECT_TRUE(converted->output.text);
 }
 
+TEST(EndsInOpenReasoning, OnlyWhereTheTagIsLast) {
+  const ByteTokenizer tokenizer;
+  const auto ends = [&tokenizer](absl::string_view text) {
+    return EndsInOpenReasoning(tokenizer,
+                               *tokenizer.Encode(text, Tokenizer::SpecialTokens::kAsText));
+  };
+  EXPECT_TRUE(ends("assistant\n<think>\n"));
+  EXPECT_TRUE(ends("<think>"));
+  EXPECT_FALSE(ends("<think>\n\n</think>\n\n"));
+  EXPECT_FALSE(ends("assistant\n"));
+  EXPECT_FALSE(ends(""));
+}
+
 }  // namespace
 }  // namespace spearfish::worker

@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "tests/unit/worker/rpc/byte_tokenizer.h"
+
 namespace spearfish::worker {
 namespace {
 
@@ -22,7 +24,7 @@ TokensDelta Delta(TokenId id, const char* text) {
 }
 
 TEST(EventConversion, DeltaKeepsTokensTextAndLogprobs) {
-  const v1::Delta out = ToProto(Delta(5, "x"));
+  const v1::Delta out = ToProto(Delta(5, "x"), {});
   EXPECT_EQ(out.index(), 2u);
   EXPECT_THAT(out.token_ids(), ElementsAre(5));
   EXPECT_EQ(out.text(), "x");
@@ -33,9 +35,21 @@ TEST(EventConversion, DeltaKeepsTokensTextAndLogprobs) {
   EXPECT_EQ(out.logprobs(0).top(1).token_id(), 9u);
 }
 
+TEST(EventConversion, TokensBytesOnlyWhenAskedFor) {
+  const ByteTokenizer tokenizer;
+  TokensDelta delta = Delta('a', "a");
+  delta.logprobs[0].top[1].token = 0xe4;  // half a character
+  delta.logprobs[0].top.push_back({.token = 999, .logprob = -3});
+  EXPECT_EQ(ToProto(delta, {}).logprobs(0).chosen().token_bytes(), "");
+  const v1::Delta out = ToProto(delta, {.tokenizer = &tokenizer});
+  EXPECT_EQ(out.logprobs(0).chosen().token_bytes(), "a");
+  EXPECT_EQ(out.logprobs(0).top(1).token_bytes(), "\xe4");
+  EXPECT_EQ(out.logprobs(0).top(2).token_bytes(), "");  // not in the vocabulary
+}
+
 TEST(EventConversion, MergedDeltasReadAsOne) {
-  v1::Delta merged = ToProto(Delta(5, "x"));
-  MergeDelta(ToProto(Delta(6, "y")), merged);
+  v1::Delta merged = ToProto(Delta(5, "x"), {});
+  MergeDelta(ToProto(Delta(6, "y"), {}), merged);
   EXPECT_THAT(merged.token_ids(), ElementsAre(5, 6));
   EXPECT_EQ(merged.text(), "xy");
   ASSERT_EQ(merged.logprobs_size(), 2);
@@ -47,8 +61,9 @@ TEST(EventConversion, PromptKeepsItsLogprobs) {
   prompt.num_prompt_tokens = 2;
   prompt.num_cached_tokens = 1;
   prompt.logprobs = Delta(3, "").logprobs;
-  const v1::PromptInfo out = ToProto(prompt, "id");
+  const v1::PromptInfo out = ToProto(prompt, {.request_id = "id", .begins_in_reasoning = true});
   EXPECT_EQ(out.request_id(), "id");
+  EXPECT_TRUE(out.begins_in_reasoning());
   EXPECT_EQ(out.num_prompt_tokens(), 2u);
   EXPECT_EQ(out.num_cached_tokens(), 1u);
   EXPECT_EQ(out.prompt_logprobs_size(), 1);

@@ -1,0 +1,61 @@
+// OpenAI's HTTP API over the gateway's own services: which path is what.
+#ifndef SERVER_HTTP_OPENAI_HANDLER_H_
+#define SERVER_HTTP_OPENAI_HANDLER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "server/http/call_identity.h"
+#include "server/http/http_reply.h"
+#include "server/http/local_services.h"
+
+namespace spearfish::server {
+
+// Who asks, by the Authorization header and the host: the name that admission counts, or
+// Unauthenticated. Calls in process pass no port that would check it.
+using CallerCheck = std::function<absl::StatusOr<std::string>(absl::string_view authorization,
+                                                              absl::string_view peer)>;
+
+// Thread-safe. The services must outlive it and its exchanges.
+class OpenAiHandler final : public HttpHandler {
+ public:
+  OpenAiHandler(LocalServices& services, CallerCheck check)
+      : services_(services), check_(std::move(check)), created_(absl::ToUnixSeconds(absl::Now())) {}
+
+  // Unknown paths, other methods, bodies that are no JSON, callers that are not let in. /health is
+  // open to everybody, as gRPC's health service is.
+  std::optional<HttpResponse> Refuse(HttpRequest& head) override;
+  std::shared_ptr<HttpExchange> Handle(HttpRequest request,
+                                       std::shared_ptr<HttpReply> reply) override;
+
+ private:
+  // One request on its way to an exchange.
+  struct Job {
+    HttpRequest request = {};
+    std::shared_ptr<HttpReply> reply = nullptr;
+    CallIdentity identity = {};
+    std::string id = {};
+    HttpHeaders headers = {};
+  };
+  using Started = absl::StatusOr<std::shared_ptr<HttpExchange>>;
+
+  Started StartChat(Job& job);
+  Started StartCompletion(Job& job);
+  Started StartModels(Job& job);
+  HttpResponse Health() const;
+
+  LocalServices& services_;
+  const CallerCheck check_;
+  const int64_t created_;
+};
+
+}  // namespace spearfish::server
+
+#endif  // SERVER_HTTP_OPENAI_HANDLER_H_
