@@ -17,7 +17,7 @@ GenerateCall::GenerateCall(LocalServices& services, v1::GenerateStreamRequest re
       receiver_(std::move(receiver)) {}
 
 std::shared_ptr<GenerateCall> GenerateCall::Start(LocalServices& services,
-                                                  const CallIdentity& identity,
+                                                  const RequestIdentity& identity,
                                                   v1::GenerateStreamRequest request, size_t number,
                                                   std::shared_ptr<HttpReply> executor,
                                                   std::shared_ptr<Receiver> receiver) {

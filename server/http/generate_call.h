@@ -8,9 +8,9 @@
 #include <memory>
 
 #include "absl/time/time.h"
-#include "server/http/call_identity.h"
 #include "server/http/http_reply.h"
 #include "server/http/local_services.h"
+#include "server/http/request_identity.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 
 namespace spearfish::server {
@@ -30,7 +30,8 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateStreamResp
   };
 
   // `number` is what the receiver knows the call by.
-  static std::shared_ptr<GenerateCall> Start(LocalServices& services, const CallIdentity& identity,
+  static std::shared_ptr<GenerateCall> Start(LocalServices& services,
+                                             const RequestIdentity& identity,
                                              v1::GenerateStreamRequest request, size_t number,
                                              std::shared_ptr<HttpReply> executor,
                                              std::shared_ptr<Receiver> receiver);

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "server/http/call_identity.h"
 #include "server/http/error_response.h"
 #include "server/http/generate_call.h"
 #include "server/http/http_reply.h"
 #include "server/http/local_services.h"
+#include "server/http/request_identity.h"
 #include "server/http/response_encoder.h"
 #include "spearfish/v1/inference.pb.h"
 
@@ -19,7 +19,7 @@ namespace spearfish::server {
 
 struct GenerationPlan {
   std::vector<v1::GenerateStreamRequest> requests = {};  // with ids; at least one
-  CallIdentity identity = {};
+  RequestIdentity identity = {};
   bool stream = false;
   HttpHeaders headers = {};  // of the answer
 };

@@ -8,9 +8,9 @@
 #include <memory>
 #include <string>
 
-#include "server/http/call_identity.h"
 #include "server/http/http_reply.h"
 #include "server/http/local_services.h"
+#include "server/http/request_identity.h"
 #include "spearfish/v1/control.pb.h"
 
 namespace spearfish::server {
@@ -18,7 +18,7 @@ namespace spearfish::server {
 struct ModelsQuery {
   std::string id = {};  // empty: all, which is the one that is served
   int64_t created = 0;  // Unix seconds, since when it is served
-  CallIdentity identity = {};
+  RequestIdentity identity = {};
   HttpHeaders headers = {};  // of the answer
 };
 

@@ -12,9 +12,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
-#include "server/http/call_identity.h"
 #include "server/http/http_reply.h"
 #include "server/http/local_services.h"
+#include "server/http/request_identity.h"
 
 namespace spearfish::server {
 
@@ -40,7 +40,7 @@ class OpenAiHandler final : public HttpHandler {
   struct Job {
     HttpRequest request = {};
     std::shared_ptr<HttpReply> reply = nullptr;
-    CallIdentity identity = {};
+    RequestIdentity identity = {};
     std::string id = {};
     HttpHeaders headers = {};
   };

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "server/http/call_identity.h"
+#include "server/http/request_identity.h"
 #include "server/http/json_fields.h"
 #include "server/http/percent_decoding.h"
 
@@ -66,7 +66,7 @@ TEST(ErrorResponse, SaysWhenToComeBack) {
   EXPECT_THAT(response.headers, Contains(Pair("Retry-After-Ms", "1200")));
 }
 
-TEST(CallIdentity, TakesOnlyWhatMetadataCanHold) {
+TEST(RequestIdentity, TakesOnlyWhatMetadataCanHold) {
   EXPECT_TRUE(IsRequestId("Req-1_a.b:c"));
   EXPECT_FALSE(IsRequestId(""));
   EXPECT_FALSE(IsRequestId("a b"));

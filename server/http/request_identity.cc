@@ -1,4 +1,4 @@
-#include "server/http/call_identity.h"
+#include "server/http/request_identity.h"
 
 #include <algorithm>
 
@@ -24,14 +24,14 @@ std::string TraceOrNothing(const std::string& text) {
 
 }  // namespace
 
-CallIdentity IdentityOf(const HttpRequest& request) {
-  CallIdentity identity{.caller = request.caller};
+RequestIdentity IdentityOf(const HttpRequest& request) {
+  RequestIdentity identity{.caller = request.caller};
   identity.traceparent = TraceOrNothing(request.traceparent);
   if (!identity.traceparent.empty()) identity.tracestate = TraceOrNothing(request.tracestate);
   return identity;
 }
 
-void Apply(const CallIdentity& identity, grpc::ClientContext& context) {
+void Apply(const RequestIdentity& identity, grpc::ClientContext& context) {
   CallFor(identity.caller, context);
   if (!identity.traceparent.empty()) context.AddMetadata("traceparent", identity.traceparent);
   if (!identity.tracestate.empty()) context.AddMetadata("tracestate", identity.tracestate);
