@@ -45,7 +45,7 @@ TEST_F(EngineTimingsTest, QueueingCountsUntilTheFirstStep) {
   Recorder second;
   HoldSteps();
   Submit(request, first);
-  request.request_id = "s";
+  request.request_id = std::string("s");  // GCC 12 warns of a literal here
   Submit(request, second);
   ReleaseSteps();
   ASSERT_TRUE(engine_->WaitIdle(kLong));
