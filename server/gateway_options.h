@@ -36,8 +36,8 @@ struct GatewayOptions {
   // balances load learns that the gateway is not ready.
   absl::Duration drain_grace = absl::Seconds(30);
   absl::Duration drain_settle = absl::ZeroDuration();
-  std::optional<uint16_t> metrics_port;  // on all addresses; 0 picks a free one
-  bool log_requests = false;             // one line for each that generates, when it is over
+  std::optional<uint16_t> metrics_port = std::nullopt;  // on all addresses; 0 picks a free one
+  bool log_requests = false;  // one line for each that generates, when it is over
   HttpOptions http = {};
 
   // InvalidArgument naming the flag.

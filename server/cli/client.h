@@ -22,8 +22,8 @@ inline constexpr char kDefaultEndpoint[] = "127.0.0.1:50051";
 
 struct ConnectionFlags {
   std::string endpoint = kDefaultEndpoint;
-  ChannelSecurityOptions security;
-  std::string token_file;
+  ChannelSecurityOptions security = {};
+  std::string token_file = {};
   bool insecure_tokens = false;
 };
 
