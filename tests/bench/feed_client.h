@@ -18,15 +18,15 @@ namespace spearfish::tests {
 
 struct FeedLoad {
   uint32_t num_streams = 1;
-  uint32_t num_tokens = 256;  // of each
-  absl::Duration interval;    // zero: as fast as they are taken
+  uint32_t num_tokens = 256;     // of each
+  absl::Duration interval = {};  // zero: as fast as they are taken
 };
 
 struct FeedResult {
-  absl::Duration took;
+  absl::Duration took = {};
   uint64_t num_tokens = 0;
-  uint64_t num_failed = 0;          // streams
-  std::vector<float> microseconds;  // from a token's leaving to its arrival
+  uint64_t num_failed = 0;               // streams
+  std::vector<float> microseconds = {};  // from a token's leaving to its arrival
 };
 
 // Bytes, not stubs: every server is asked in the same way. One thread calls it.
