@@ -135,8 +135,8 @@ TEST_P(GpuLinearTest, Int8MatchesOracleInEveryKernel) {
   }
 }
 
-// One weight and one input of each row are not 0, so that every byte's value is seen alone, at
-// every place of a row, and an output tells which weight met which input.
+// One input of each row is not 0, so that an output is one weight, whose value depends on its
+// place: every byte is widened exactly, and what meets which input shows.
 TEST_P(GpuLinearTest, Int8WeightsAreWidenedExactlyWhereverTheyStand) {
   constexpr uint32_t kInputs = 2176;  // 17 chunks of 128: a set has three of them
   constexpr uint32_t kOutputs = 255;
