@@ -126,7 +126,8 @@ TEST_P(GoldenTest, PromptLogprobsAreTheReferences) {
 
 // INT8 dense weights. Rounding to a row's largest / 127 errs by 1 % of a normal weight's deviation,
 // three times what bfloat16 activations err by at each product, whose tolerances are 0.05 and 0.3
-// (measured with float32 activations: see tests/bench/RESULTS.md, perplexity).
+// (measured with float32 activations, 3 M and 15 M model: 0.011 and 0.021, 0.052 and 0.264 at
+// most).
 TEST_P(GoldenTest, PromptLogprobsWithInt8DenseWeightsAreNearTheReferences) {
   const auto quantised = LoadedModel::Create(
       fixture_->folder, {.model = {.max_model_len = 1024, .dense = {.bits = 8}}});
