@@ -30,6 +30,7 @@ TEST(CommandLine, UsageErrorsEndWithTwo) {
   EXPECT_EQ(ExitStatus({model, "--max-num-seqs=0"}), 2);
   EXPECT_EQ(ExitStatus({model, "--max-num-seqs=-1"}), 2);
   EXPECT_EQ(ExitStatus({model, "--max-num-seqs=64", "--max-num-batched-tokens=63"}), 2);
+  EXPECT_EQ(ExitStatus({model, "--listen=nowhere"}), 2);
   EXPECT_EQ(ExitStatus({model, "--no-such-flag"}), 2);
 }
 
@@ -41,7 +42,7 @@ TEST(CommandLine, FailuresEndWithOne) {
   EXPECT_EQ(ExitStatus({"--model=" + folder.File("none"), listen, segments}), 1);
   EXPECT_EQ(ExitStatus({model, listen, segments, "--device=cuda:0"}), 1);
   EXPECT_EQ(ExitStatus({model, listen, segments, "--vram-budget=1KiB"}), 1);
-  EXPECT_EQ(ExitStatus({model, "--listen=nowhere", segments}), 1);
+  EXPECT_EQ(ExitStatus({model, "--listen=unix:" + folder.File("none/w.sock"), segments}), 1);
 }
 
 }  // namespace
