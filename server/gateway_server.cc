@@ -121,8 +121,8 @@ absl::Status GatewayServer::ListenHttp() {
   arguments.SetMaxReceiveMessageSize(-1);
   HttpServer::Backend backend{
       .channel = server_->InProcessChannel(arguments),
-      .check = [](absl::string_view /*authorization*/, absl::string_view peer)
-          -> absl::StatusOr<std::string> { return std::string(peer); },
+      .check = [this](absl::string_view authorization,
+                      absl::string_view peer) { return HttpCaller(authorization, peer); },
       .ready = [this] { return num_ready_ > 0 && !stopping_ && !draining_; }};
   SF_ASSIGN_OR_RETURN(http_, HttpServer::Create(options_.http, std::move(backend)));
   return absl::OkStatus();

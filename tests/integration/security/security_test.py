@@ -6,12 +6,15 @@ The protoc output, this folder and that of the serving tests are on PYTHONPATH.
 
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 import grpc
 from certificates import Authority, replace
@@ -201,6 +204,9 @@ class SecurityTest(unittest.TestCase):
                 ([f"--auth-tokens-file={everybody}"], "chmod 600"),
                 ([f"--auth-tokens-file={words}"], "line 1"),
                 (["--listen=0.0.0.0:0", f"--auth-tokens-file={tokens}"], "--insecure-tokens"),
+                (["--http-listen=0.0.0.0:0", f"--auth-tokens-file={tokens}"], "--insecure-tokens"),
+                (["--http-listen=0.0.0.0:0", cert, key, f"--tls-client-ca={ca.certificate}"],
+                 "asks for no client certificate"),
                 ([f"--worker-tls-ca={self.folder}/none"], "--worker-tls-ca: can't read"),
                 ([f"--worker-tls-cert={good.certificate}"], "--worker-tls-key"),
                 (["--max-metadata-bytes=1"], "--max-metadata-bytes"),
@@ -249,6 +255,26 @@ class SecurityTest(unittest.TestCase):
         eventually(lambda: (self.client(fleet.endpoint, token=BOB).code_of()
                             == grpc.StatusCode.OK) and "stays as it was" in fleet.read_log(),
                    "a bad list changes nothing and is told")
+
+    def http_code(self, url, authorization=None):
+        request = urllib.request.Request(url, headers=(
+            {"Authorization": authorization} if authorization else {}))
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    def test_tokens_over_http(self):
+        path = self.tokens(f"alice {ALICE}\nbob {BOB}\n")
+        fleet = self.start([], [f"--auth-tokens-file={path}", "--http-listen=127.0.0.1:0"])
+        base = re.search(r"HTTP at (http://\S+)/v1", fleet.read_log()).group(1)
+        self.assertEqual(self.http_code(base + "/health"), 200)
+        for refused in (None, ALICE, "Basic " + ALICE, "Bearer " + CAROL, "Bearer " + ALICE[:-1]):
+            self.assertEqual(self.http_code(base + "/v1/models", refused), 401, refused)
+        self.assertEqual(self.http_code(base + "/v1/models", "Bearer " + ALICE), 200)
+        self.assertEqual(self.http_code(base + "/v1/models", "bearer " + BOB), 200)
 
     def test_limits_count_by_the_tokens_name(self):
         path = self.tokens(f"alice {ALICE}\nalice {CAROL}\nbob {BOB}\n")
