@@ -13,49 +13,81 @@ namespace {
 constexpr uint32_t kSumWarps = 8;
 constexpr uint32_t kCombineThreads = 256;
 
-// 64 inputs of every row, and their sum as a tensor core makes it, which the zero point of INT4
-// takes off again (moe_tiles.cuh). A warp takes eight rows of one run.
-struct InputSumsWork {
-  const char* from;
-  uint64_t from_row_bytes;
-  uint32_t from_run_bytes;
-  char* to;  // [rows][runs][kMoeInputBytes]; may be `from`
-  uint32_t num_rows;
+// The sum of 64 inputs of each of eight rows as a tensor core makes it, which the zero point of
+// INT4 takes off again (moe_tiles.cuh): sums[c] is that of row 2t + c. `run` is the inputs of the
+// lane's row g, null behind the last.
+__device__ __forceinline__ void SumInputs(const char* run, uint32_t t, float (&sums)[4]) {
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t b0 = run == nullptr ? 0 : InputWord(run + i * 32 + t * 4);
+    const uint32_t b1 = run == nullptr ? 0 : InputWord(run + i * 32 + t * 4 + 16);
+    AddInputs(sums, b0, b1);
+  }
+}
+
+// By the lanes of g = 0: sums of eight rows of kMoeInputBytes behind their inputs.
+__device__ __forceinline__ void StoreSums(const float (&sums)[4], uint32_t t, uint32_t num_rows,
+                                          char* rows) {
+#pragma unroll
+  for (uint32_t c = 0; c < 2; ++c) {
+    const uint32_t row = 2 * t + c;
+    if (row < num_rows) *reinterpret_cast<float*>(rows + row * kMoeInputBytes + 128) = sums[c];
+  }
+}
+
+// x in the order of the choices, run after run, so that a stage's inputs are one copy: the copy
+// engine takes as long for a row's 144 bytes as for all of them.
+struct GatherWork {
+  const char* x;
+  const int32_t* members;
+  char* to;  // [runs][choices][MoeW13InputBytes]
+  uint32_t x_row_bytes;
+  uint32_t num_choices;
+  uint32_t k;
   uint32_t runs;
 };
 
-__global__ void InputSumsKernel(const __grid_constant__ InputSumsWork work) {
+// A warp takes eight choices of one run.
+template <uint32_t kBits>
+__global__ void GatherInputsKernel(const __grid_constant__ GatherWork work) {
+  constexpr uint32_t kRowBytes = MoeW13InputBytes(kBits);
+  constexpr uint32_t kRunBytes = W13Run<kBits>::kInputs * sizeof(bf16);
   const uint32_t lane = threadIdx.x % kWarpLanes;
   const uint32_t g = lane / 4;
   const uint32_t t = lane % 4;
   const uint32_t task = blockIdx.x * kSumWarps + threadIdx.x / kWarpLanes;
-  const uint32_t first_row = task / work.runs * 8;
+  const uint32_t first = task / work.runs * 8;
   const uint32_t run = task % work.runs;
-  if (first_row >= work.num_rows) return;  // the whole warp
-  const uint64_t row_bytes = uint64_t{work.runs} * kMoeInputBytes;
-  char* to = work.to + run * kMoeInputBytes;
-  float sums[4] = {};
-  const uint32_t row = first_row + g;
-  const bool has_row = row < work.num_rows;
-  const char* from = work.from + row * work.from_row_bytes + run * work.from_run_bytes + t * 4;
+  if (first >= work.num_choices) return;  // the whole warp
+  const char* from = nullptr;
+  char* const to = work.to + (uint64_t{run} * work.num_choices + first) * kRowBytes;
+  if (first + g < work.num_choices) {
+    const uint32_t row = static_cast<uint32_t>(work.members[first + g]) / work.k;
+    from = work.x + uint64_t{row} * work.x_row_bytes + run * kRunBytes;
 #pragma unroll
-  for (uint32_t i = 0; i < 4; ++i) {
-    const uint32_t b0 = has_row ? InputWord(from + i * 32) : 0;
-    const uint32_t b1 = has_row ? InputWord(from + i * 32 + 16) : 0;
-    AddInputs(sums, b0, b1);
-    if (has_row && work.to != work.from) {
-      auto* words = reinterpret_cast<uint32_t*>(to + row * row_bytes + i * 32 + t * 4);
-      words[0] = b0;
-      words[4] = b1;
+    for (uint32_t at = t * 16; at < kRunBytes; at += 64) {
+      *reinterpret_cast<uint4*>(to + g * kRowBytes + at) =
+          *reinterpret_cast<const uint4*>(from + at);
     }
   }
-  if (g != 0) return;
-#pragma unroll
-  for (uint32_t c = 0; c < 2; ++c) {
-    const uint32_t column = first_row + 2 * t + c;
-    if (column >= work.num_rows) continue;
-    *reinterpret_cast<float*>(to + column * row_bytes + 128) = sums[c];
+  if constexpr (kBits == 4) {
+    float sums[4] = {};
+    SumInputs(from, t, sums);
+    if (g == 0) StoreSums(sums, t, work.num_choices - first, to);
   }
+}
+
+// Behind every row of kMoeInputBytes the sum of its inputs.
+__global__ void InputSumsKernel(char* rows, uint32_t num_rows) {
+  const uint32_t lane = threadIdx.x % kWarpLanes;
+  const uint32_t g = lane / 4;
+  const uint32_t t = lane % 4;
+  const uint32_t first = (blockIdx.x * kSumWarps + threadIdx.x / kWarpLanes) * 8;
+  if (first >= num_rows) return;  // the whole warp
+  char* const here = rows + uint64_t{first} * kMoeInputBytes;
+  float sums[4] = {};
+  SumInputs(first + g < num_rows ? here + g * kMoeInputBytes : nullptr, t, sums);
+  if (g == 0) StoreSums(sums, t, num_rows - first, here);
 }
 
 // out[row, first_column + n] = sum over i of weight[row, i] * outputs[row * k + i, n], in order.
@@ -102,9 +134,9 @@ struct Workspace {
   uint32_t* offsets;
   uint32_t* w13_items;
   uint32_t* w2_items;
-  char* inputs;
   char* inner;
-  float* outputs;
+  char* inputs;
+  float* outputs;  // in their place
 
   Workspace(void* base, const MoeGroupedSizes& sizes) {
     char* at = static_cast<char*>(base);
@@ -117,15 +149,35 @@ struct Workspace {
     offsets = reinterpret_cast<uint32_t*>(take(sizes.table));
     w13_items = reinterpret_cast<uint32_t*>(take(sizes.table));
     w2_items = reinterpret_cast<uint32_t*>(take(sizes.table));
-    inputs = take(sizes.inputs);
     inner = take(sizes.inner);
-    outputs = reinterpret_cast<float*>(take(sizes.outputs));
+    inputs = at;
+    outputs = reinterpret_cast<float*>(at);
   }
 };
 
-void LaunchInputSums(const InputSumsWork& work, cudaStream_t stream) {
-  const uint32_t tasks = (work.num_rows + 7) / 8 * work.runs;
-  InputSumsKernel<<<(tasks + kSumWarps - 1) / kSumWarps, kSumWarps * kWarpLanes, 0, stream>>>(work);
+uint32_t SumBlocks(uint64_t warps) {
+  return static_cast<uint32_t>((warps + kSumWarps - 1) / kSumWarps);
+}
+
+template <uint32_t kBits>
+void LaunchGather(const MoeLaunch& launch, const MoeGroupedWork& work, char* inputs,
+                  cudaStream_t stream) {
+  const GatherWork gather = {static_cast<const char*>(launch.x),
+                             work.members,
+                             inputs,
+                             work.layout.hidden * static_cast<uint32_t>(sizeof(bf16)),
+                             work.num_choices,
+                             launch.k,
+                             MoeW13Runs(work.layout)};
+  const uint64_t warps = uint64_t{(work.num_choices + 7) / 8} * gather.runs;
+  GatherInputsKernel<kBits><<<SumBlocks(warps), kSumWarps * kWarpLanes, 0, stream>>>(gather);
+  SF_CUDA(cudaGetLastError());
+}
+
+void LaunchInnerSums(const MoeGroupedWork& work, cudaStream_t stream) {
+  const uint32_t rows = work.units * 2 * work.num_choices;
+  InputSumsKernel<<<SumBlocks((uint64_t{rows} + 7) / 8), kSumWarps * kWarpLanes, 0, stream>>>(
+      work.inner, rows);
   SF_CUDA(cudaGetLastError());
 }
 
@@ -139,8 +191,6 @@ void LaunchProduct(void (*kernel)(MoeGroupedWork), const MoeGroupedWork& work,
 }
 
 MoeGroupedWork WorkOf(const MoeLaunch& launch, const Workspace& workspace) {
-  const ExpertLayout& layout = launch.layout;
-  const uint32_t run_inputs = layout.bits == 4 ? W13Run<4>::kInputs : W13Run<8>::kInputs;
   MoeGroupedWork work = {};
   work.members = workspace.members;
   work.offsets = workspace.offsets;
@@ -149,22 +199,14 @@ MoeGroupedWork WorkOf(const MoeLaunch& launch, const Workspace& workspace) {
   work.address_table = launch.address_table;
   work.slots_begin = launch.slots_begin;
   work.slots_end = launch.slots_end;
-  if (layout.bits == 4) {
-    work.inputs = workspace.inputs;
-    work.input_run_bytes = kMoeInputBytes;
-    work.input_row_bytes = uint64_t{layout.hidden / run_inputs} * kMoeInputBytes;
-  } else {
-    work.inputs = static_cast<const char*>(launch.x);
-    work.input_run_bytes = run_inputs * static_cast<uint32_t>(sizeof(bf16));
-    work.input_row_bytes = uint64_t{layout.hidden} * sizeof(bf16);
-  }
+  work.inputs = workspace.inputs;
   work.inner = workspace.inner;
   work.outputs = workspace.outputs;
-  work.layout = layout;
+  work.layout = launch.layout;
   work.num_experts = launch.num_experts;
-  work.k = launch.k;
-  work.units = MoeUnits(layout);
-  work.strips_a_pass = MoeStripsAPass(layout, launch.num_rows);
+  work.num_choices = launch.num_rows * launch.k;
+  work.units = MoeUnits(launch.layout);
+  work.strips_a_pass = MoeStripsAPass(launch.layout, launch.num_rows);
   return work;
 }
 
@@ -175,7 +217,7 @@ void LaunchSort(const MoeLaunch& launch, const MoeGroupedWork& work, const Works
   sort.address_table = launch.address_table;
   sort.slots_begin = launch.slots_begin;
   sort.slots_end = launch.slots_end;
-  sort.num_pairs = launch.num_rows * launch.k;
+  sort.num_pairs = work.num_choices;
   sort.num_experts = launch.num_experts;
   sort.units = work.units;
   sort.strips_a_pass = work.strips_a_pass;
@@ -188,23 +230,11 @@ void LaunchSort(const MoeLaunch& launch, const MoeGroupedWork& work, const Works
 }
 
 template <uint32_t kBits>
-void LaunchW13(const MoeLaunch& launch, MoeGroupedWork work, const MoeGroupedPlan& plan,
-               cudaStream_t stream) {
-  const uint32_t hidden = work.layout.hidden;
-  if (kBits == 4) {
-    LaunchInputSums({static_cast<const char*>(launch.x), uint64_t{hidden} * sizeof(bf16),
-                     kMoeUnitChannels * sizeof(bf16), const_cast<char*>(work.inputs),
-                     launch.num_rows, hidden / 64},
-                    stream);
-  }
+void LaunchW13(MoeGroupedWork work, const MoeGroupedPlan& plan, cudaStream_t stream) {
   work.stage_bytes = plan.w13_stage_bytes;
   work.num_stages = plan.w13_stages;
   LaunchProduct(GroupedW13Kernel<kBits>, work, plan.w13_shared_bytes, stream);
-  if (kBits == 4) {
-    LaunchInputSums({work.inner, uint64_t{work.units} * kMoeInputBytes, kMoeInputBytes, work.inner,
-                     2 * launch.num_rows * launch.k, work.units},
-                    stream);
-  }
+  if (kBits == 4) LaunchInnerSums(work, stream);
 }
 
 // As many passes as the workspace for outputs wants.
@@ -222,7 +252,7 @@ void LaunchW2(const MoeLaunch& launch, MoeGroupedWork work, const MoeGroupedPlan
                                  launch.expert_weights,
                                  static_cast<bf16*>(launch.out),
                                  work.layout.hidden,
-                                 work.k,
+                                 launch.k,
                                  work.strips_a_pass * 64,
                                  first * 64,
                                  here * 64};
@@ -240,7 +270,8 @@ void LaunchRows(const MoeLaunch& launch, cudaStream_t stream) {
                             SizesOfMoeGrouped(launch.layout, launch.num_rows, launch.k));
   const MoeGroupedWork work = WorkOf(launch, workspace);
   LaunchSort(launch, work, workspace, stream);
-  LaunchW13<kBits>(launch, work, plan, stream);
+  LaunchGather<kBits>(launch, work, workspace.inputs, stream);
+  LaunchW13<kBits>(work, plan, stream);
   LaunchW2<kBits>(launch, work, plan, stream);
 }
 

@@ -24,14 +24,12 @@ struct MoeGroupedWork {
   const uint64_t* address_table;
   uint64_t slots_begin;
   uint64_t slots_end;
-  const char* inputs;  // of the first product: [row][input_row_bytes], runs input_run_bytes apart
-  uint64_t input_row_bytes;
-  uint32_t input_run_bytes;
-  char* inner;     // [choices, as members][2][units][kMoeInputBytes]
-  float* outputs;  // [choices][strips_a_pass * 64]
+  const char* inputs;  // of the first product: [runs][choices, as members][MoeW13InputBytes]
+  char* inner;         // of the second: [units][choices, as members][2][kMoeInputBytes]
+  float* outputs;      // [choices][strips_a_pass * 64]
   ExpertLayout layout;
   uint32_t num_experts;
-  uint32_t k;
+  uint32_t num_choices;
   uint32_t units;
   uint32_t strips_a_pass;
   uint32_t first_strip;  // of the pass
@@ -44,7 +42,6 @@ struct GroupedShared {
   uint64_t* full;
   uint64_t* empty;
   const char** weights;  // of the item: tiles, then scales of its strips
-  const char** rows;     // of the item: inputs of its rows
   float* totals;
   char* ring;
 
@@ -52,7 +49,6 @@ struct GroupedShared {
     full = reinterpret_cast<uint64_t*>(base);
     empty = full + kMoeGroupedMaxStages;
     weights = reinterpret_cast<const char**>(base + 256);
-    rows = reinterpret_cast<const char**>(base + 512);
     totals = reinterpret_cast<float*>(base + kMoeGroupedHeaderBytes);
     ring = base + kMoeGroupedHeaderBytes + total_bytes;
   }
@@ -99,6 +95,38 @@ struct GroupedItem {
     return {expert,           work.offsets[expert] + place.first,
             place.count,      place.part,
             shape.row_groups, shape.strips()};
+  }
+};
+
+// What a warp multiplies of an item: a strip times columns of kRows rows each, which the row groups
+// share evenly. Warps w and w + 4 have one scheduler: the second half counts groups from the end,
+// so that neither gets the larger share twice.
+struct GroupedShare {
+  uint32_t strip;
+  uint32_t group;
+  uint32_t first_row;
+  uint32_t rows;
+
+  template <uint32_t kRows>
+  __device__ __forceinline__ static GroupedShare Of(const GroupedItem& item, uint32_t warp) {
+    const uint32_t strip = warp / item.row_groups;
+    const uint32_t group = Turned(item, warp, warp % item.row_groups);
+    const uint32_t columns = (item.count + kRows - 1) / kRows;
+    const uint32_t first = columns * group / item.row_groups * kRows;
+    const uint32_t end = min(columns * (group + 1) / item.row_groups * kRows, item.count);
+    return {strip, group, first, end - first};
+  }
+  __device__ __forceinline__ static uint32_t WarpOf(const GroupedItem& item, uint32_t strip,
+                                                    uint32_t group) {
+    const uint32_t first = strip * item.row_groups;
+    return first + Turned(item, first, group);
+  }
+
+ private:
+  __device__ __forceinline__ static uint32_t Turned(const GroupedItem& item, uint32_t warp,
+                                                    uint32_t group) {
+    const bool is_turned = warp >= kMoeGroupedWarps / 2 && item.row_groups < kMoeGroupedWarps;
+    return is_turned ? item.row_groups - 1 - group : group;
   }
 };
 
@@ -162,7 +190,7 @@ __device__ __forceinline__ float SumOfInputs(const char* row) {
 
 // products[j][n] = tiles (outputs 16j ..) times columns 8n .. of the stage's inputs.
 // `inputs` is the lane's: row g of the first columns, input 2t.
-template <uint32_t kBits, uint32_t kTiles, uint32_t kColumns>
+template <uint32_t kBits, uint32_t kTiles, uint32_t kRowBytes, uint32_t kColumns>
 __device__ __forceinline__ void MultiplyRun(const char* tiles, const char* inputs, uint32_t lane,
                                             float (&products)[4][kColumns][4]) {
 #pragma unroll
@@ -172,7 +200,7 @@ __device__ __forceinline__ void MultiplyRun(const char* tiles, const char* input
     uint32_t b[kColumns][2];
 #pragma unroll
     for (uint32_t n = 0; n < kColumns; ++n) {
-      const char* at = inputs + n * 8 * kMoeInputBytes + i * 32;
+      const char* at = inputs + n * 8 * kRowBytes + i * 32;
       b[n][0] = InputWord(at);
       b[n][1] = InputWord(at + 16);
     }

@@ -20,7 +20,7 @@ namespace spearfish::kernels {
 inline constexpr bool kMoeGrouped = true;
 // Choices an expert, on average, or rows from which the grouped kernels take over. The decode
 // kernel reads a cold record again for every four or eight choices.
-inline constexpr uint32_t kMoeGroupedChoices = 4;
+inline constexpr uint32_t kMoeGroupedChoices = 8;
 inline constexpr uint32_t kMoeGroupedFromRows = 33;
 inline constexpr uint32_t kMoeGroupedExperts = 1024;  // at most: one thread each sorts
 // Rows of a launch; a longer call reads cold records once for each of them.
@@ -33,9 +33,13 @@ inline constexpr uint32_t kMoeGroupedWarps = 8;
 // 64 inputs (or activations) of a row, then their float32 sum; what is left keeps lanes of a
 // fragment apart in shared memory.
 inline constexpr uint32_t kMoeInputBytes = 144;
+// Of a row of x in a stage of w1, w3: INT8 takes 32 inputs at a time and needs no sum.
+SF_HOST_DEVICE constexpr uint32_t MoeW13InputBytes(uint32_t bits) {
+  return bits == 4 ? kMoeInputBytes : 80;
+}
 inline constexpr uint32_t kMoeRunBytes = 2048;  // tiles of one strip that a stage of w1, w3 holds
 inline constexpr uint32_t kMoeScaleBytes = 128;
-inline constexpr uint32_t kMoeGroupedHeaderBytes = 2048;
+inline constexpr uint32_t kMoeGroupedHeaderBytes = 512;
 inline constexpr uint32_t kMoeGroupedMaxStages = 8;
 inline constexpr uint32_t kMoeW13Rows = 32;  // of a warp
 inline constexpr uint32_t kMoeW2Rows = 16;   // of a warp: each is two columns
@@ -107,6 +111,11 @@ SF_HOST_DEVICE inline uint32_t MoeExpertOfItem(const uint32_t* items, uint32_t n
   return low;
 }
 
+// Runs of inputs that the first product takes one after the other.
+SF_HOST_DEVICE inline uint32_t MoeW13Runs(const ExpertLayout& layout) {
+  return layout.hidden / 16 / (kMoeRunBytes / (layout.bits * 128));
+}
+
 // Where the parts of a stage lie, behind the tiles of its strips.
 struct MoeStageShape {
   uint32_t strips;
@@ -134,7 +143,7 @@ inline MoeGroupedPlan PlanMoeGrouped(const ExpertLayout& layout, uint32_t availa
     if (w2_bytes > plan.w2_stage_bytes) plan.w2_stage_bytes = w2_bytes;
     if (groups == 8) continue;
     const MoeStageShape w13 = {strips, kMoeRunBytes};
-    const uint32_t w13_bytes = w13.inputs() + groups * kMoeW13Rows * kMoeInputBytes;
+    const uint32_t w13_bytes = w13.inputs() + groups * kMoeW13Rows * MoeW13InputBytes(layout.bits);
     if (w13_bytes > plan.w13_stage_bytes) plan.w13_stage_bytes = w13_bytes;
   }
   const auto stages = [available_bytes](uint32_t fixed, uint32_t stage_bytes) {
@@ -169,10 +178,13 @@ inline uint32_t MoeStripsAPass(const ExpertLayout& layout, uint32_t num_rows) {
 struct MoeGroupedSizes {
   uint64_t members;  // int32 [choices], in the order of their experts
   uint64_t table;    // uint32 [kMoeGroupedExperts + 1]; there are three
-  uint64_t inputs;   // x, [rows][hidden / 64][kMoeInputBytes]; INT4 only
-  uint64_t inner;    // [choices, as members][2][units][kMoeInputBytes]
+  uint64_t inner;    // [units][choices, as members][2][kMoeInputBytes]
+  uint64_t inputs;   // x, [runs][choices, as members][MoeW13InputBytes]
   uint64_t outputs;  // float [choices][columns of a pass]
-  uint64_t total() const { return members + 3 * table + inputs + inner + outputs; }
+  // Outputs take the place of the inputs.
+  uint64_t total() const {
+    return members + 3 * table + inner + (inputs > outputs ? inputs : outputs);
+  }
 };
 
 inline MoeGroupedSizes SizesOfMoeGrouped(const ExpertLayout& layout, uint32_t num_rows,
@@ -185,7 +197,7 @@ inline MoeGroupedSizes SizesOfMoeGrouped(const ExpertLayout& layout, uint32_t nu
   MoeGroupedSizes sizes = {};
   sizes.members = rounded(rows * k * 4);
   sizes.table = rounded((kMoeGroupedExperts + 1) * 4);
-  sizes.inputs = layout.bits == 4 ? rounded(rows * (layout.hidden / 64) * kMoeInputBytes) : 0;
+  sizes.inputs = rounded(rows * k * MoeW13Runs(layout) * MoeW13InputBytes(layout.bits));
   sizes.inner = rounded(rows * k * 2 * MoeUnits(layout) * kMoeInputBytes);
   sizes.outputs = rounded(columns * k * 4);
   return sizes;

@@ -15,8 +15,7 @@ struct W13Run {
   static constexpr uint32_t kTileBytes = kBits * 128;
   static constexpr uint32_t kTiles = kMoeRunBytes / kTileBytes;
   static constexpr uint32_t kInputs = kTiles * 16;
-  // Of a row: with their sum, where that is needed.
-  static constexpr uint32_t kInputBytes = kBits == 4 ? kMoeInputBytes : kInputs * 2;
+  static constexpr uint32_t kRowBytes = MoeW13InputBytes(kBits);
 };
 
 template <uint32_t kBits>
@@ -56,19 +55,19 @@ class W13Producer {
                                         (is_up ? uint64_t{layout.slice_channels} * groups * 2 : 0) +
                                         in_slice * groups * kMoeScaleBytes;
     }
-    for (uint32_t r = lane_; r < item.count; r += kWarpLanes) {
-      const auto choice = static_cast<uint32_t>(work_.members[item.first + r]);
-      shared_.rows[r] = work_.inputs + choice / work_.k * work_.input_row_bytes;
-    }
     __syncwarp();
   }
 
   __device__ void StreamRun(const GroupedItem& item, uint32_t strips, uint32_t run) {
     const MoeStageShape shape = {item.strips, kMoeRunBytes};
-    char* stage =
-        ring_.Begin(strips * (kMoeRunBytes + kMoeScaleBytes) + item.count * R::kInputBytes);
+    const uint32_t input_bytes = item.count * R::kRowBytes;
+    char* stage = ring_.Begin(strips * (kMoeRunBytes + kMoeScaleBytes) + input_bytes);
     const uint32_t group = run * R::kInputs / work_.layout.w13_group;
-    IssueParts(2 * strips, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+    IssueParts(2 * strips + 1, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+      if (i == 2 * strips) {
+        const uint64_t row = uint64_t{run} * work_.num_choices + item.first;
+        return {stage + shape.inputs(), work_.inputs + row * R::kRowBytes, input_bytes};
+      }
       const char* from = shared_.weights[i];
       if (i < strips) {
         return {stage + i * kMoeRunBytes, from + uint64_t{run} * kMoeRunBytes, kMoeRunBytes};
@@ -76,13 +75,6 @@ class W13Producer {
       return {stage + shape.scales() + (i - strips) * kMoeScaleBytes, from + group * kMoeScaleBytes,
               kMoeScaleBytes};
     });
-    char* inputs = stage + shape.inputs();
-    const uint64_t at = uint64_t{run} * work_.input_run_bytes;
-    for (uint32_t r = 0; r < item.count; r += kWarpLanes) {
-      IssueParts(min(kWarpLanes, item.count - r), ring_.barrier(), [&](uint32_t i) -> CopyPart {
-        return {inputs + (r + i) * kMoeInputBytes, shared_.rows[r + i] + at, R::kInputBytes};
-      });
-    }
     ring_.End();
   }
 
@@ -105,28 +97,27 @@ class W13Consumer {
         t_(lane_ % 4) {}
 
   __device__ void Run(const GroupedItem& item) {
-    const uint32_t first_row = warp_ % item.row_groups * kMoeW13Rows;
-    const uint32_t unit = item.part * (item.strips / 2) + warp_ / item.row_groups / 2;
-    const uint32_t rows =
-        unit < work_.units && first_row < item.count ? min(kMoeW13Rows, item.count - first_row) : 0;
-    switch ((rows + 7) / 8) {
+    GroupedShare share = GroupedShare::Of<8>(item, warp_);
+    const uint32_t unit = item.part * (item.strips / 2) + share.strip / 2;
+    if (unit >= work_.units) share.rows = 0;
+    switch ((share.rows + 7) / 8) {
       case 0:
         Skip();
         break;
       case 1:
-        Multiply<1>(item, first_row);
+        Multiply<1>(item, share);
         break;
       case 2:
-        Multiply<2>(item, first_row);
+        Multiply<2>(item, share);
         break;
       case 3:
-        Multiply<3>(item, first_row);
+        Multiply<3>(item, share);
         break;
       default:
-        Multiply<4>(item, first_row);
+        Multiply<4>(item, share);
     }
     Barrier();
-    Activate(item, first_row, rows, unit);
+    Activate(item, share, unit);
     Barrier();  // totals have been read
   }
 
@@ -148,11 +139,11 @@ class W13Consumer {
 
   // Rows first_row + 8n + (2t, 2t + 1) and channels 16j + g, 16j + 8 + g of the warp's strip.
   template <uint32_t kColumns>
-  __device__ void Multiply(const GroupedItem& item, uint32_t first_row) {
+  __device__ void Multiply(const GroupedItem& item, const GroupedShare& share) {
     const MoeStageShape shape = {item.strips, kMoeRunBytes};
-    const uint32_t strip = warp_ / item.row_groups;
-    const uint32_t scales_at = shape.scales() + strip * kMoeScaleBytes;
-    const uint32_t rows_at = shape.inputs() + first_row * kMoeInputBytes;
+    const uint32_t tiles_at = share.strip * kMoeRunBytes;
+    const uint32_t scales_at = shape.scales() + share.strip * kMoeScaleBytes;
+    const uint32_t rows_at = shape.inputs() + share.first_row * R::kRowBytes;
     const uint32_t runs = num_runs();
 #pragma unroll 1
     for (uint32_t turn = 0; turn < kW13Turns; ++turn) {
@@ -162,8 +153,8 @@ class W13Consumer {
         const char* stage = ring_.Wait();
         const char* rows = stage + rows_at;
         float products[4][kColumns][4] = {};
-        MultiplyRun<kBits, R::kTiles, kColumns>(
-            stage + strip * kMoeRunBytes, rows + g_ * kMoeInputBytes + t_ * 4, lane_, products);
+        MultiplyRun<kBits, R::kTiles, R::kRowBytes, kColumns>(
+            stage + tiles_at, rows + g_ * R::kRowBytes + t_ * 4, lane_, products);
         AddRun<kColumns>(stage + scales_at, rows, products, sums);
         ring_.Release();
       }
@@ -178,8 +169,8 @@ class W13Consumer {
     const LaneScales scales(group, g_);
 #pragma unroll
     for (uint32_t n = 0; n < kColumns; ++n) {
-      const char* row = rows + (n * 8 + 2 * t_) * kMoeInputBytes;
-      const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + kMoeInputBytes)};
+      const char* row = rows + (n * 8 + 2 * t_) * R::kRowBytes;
+      const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + R::kRowBytes)};
 #pragma unroll
       for (uint32_t j = 0; j < 4; ++j) {
 #pragma unroll
@@ -212,26 +203,26 @@ class W13Consumer {
 
   // The warps of gate and up of a unit have the same rows and channels in the same lanes; each
   // makes half of the unit's channels.
-  __device__ void Activate(const GroupedItem& item, uint32_t first_row, uint32_t rows,
-                           uint32_t unit) {
-    const bool is_up = warp_ / item.row_groups % 2 == 1;
-    const uint32_t apart = item.row_groups * kWarpLanes;
-    const uint32_t gate = is_up ? threadIdx.x - apart : threadIdx.x;
-    const uint64_t row_bytes = uint64_t{work_.units} * kMoeInputBytes;
-    char* to =
-        work_.inner + uint64_t{2} * (item.first + first_row) * row_bytes + unit * kMoeInputBytes;
-    for (uint32_t n = 0; n * 8 < rows; ++n) {
+  __device__ void Activate(const GroupedItem& item, const GroupedShare& share, uint32_t unit) {
+    const bool is_up = share.strip % 2 == 1;
+    const uint32_t gate_strip = share.strip - (is_up ? 1 : 0);
+    const uint32_t gate = GroupedShare::WarpOf(item, gate_strip, share.group) * kWarpLanes + lane_;
+    const uint32_t up =
+        GroupedShare::WarpOf(item, gate_strip + 1, share.group) * kWarpLanes + lane_;
+    const uint64_t first_choice = uint64_t{unit} * work_.num_choices + item.first + share.first_row;
+    char* to = work_.inner + 2 * first_choice * kMoeInputBytes;
+    for (uint32_t n = 0; n * 8 < share.rows; ++n) {
 #pragma unroll
       for (uint32_t c = 0; c < 4; ++c) {
         const uint32_t row = n * 8 + 2 * t_ + c % 2;
-        if (row >= rows) continue;
+        if (row >= share.rows) continue;
 #pragma unroll
         for (uint32_t i = 0; i < 2; ++i) {
           const uint32_t j = (is_up ? 2 : 0) + i;
-          const SplitActivation inner(Total(j, n, c, gate), Total(j, n, c, gate + apart));
+          const SplitActivation inner(Total(j, n, c, gate), Total(j, n, c, up));
           const uint32_t channel = 16 * j + 8 * (c / 2) + g_;
-          auto* high = reinterpret_cast<bf16*>(to + uint64_t{2} * row * row_bytes);
-          auto* low = reinterpret_cast<bf16*>(to + (uint64_t{2} * row + 1) * row_bytes);
+          auto* high = reinterpret_cast<bf16*>(to + 2 * row * kMoeInputBytes);
+          auto* low = reinterpret_cast<bf16*>(to + (2 * row + 1) * kMoeInputBytes);
           high[channel] = inner.high;
           low[channel] = inner.low;
         }
