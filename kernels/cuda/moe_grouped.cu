@@ -134,6 +134,7 @@ struct Workspace {
   uint32_t* offsets;
   uint32_t* w13_items;
   uint32_t* w2_items;
+  uint32_t* taken;
   char* inner;
   char* inputs;
   float* outputs;  // in their place
@@ -149,6 +150,7 @@ struct Workspace {
     offsets = reinterpret_cast<uint32_t*>(take(sizes.table));
     w13_items = reinterpret_cast<uint32_t*>(take(sizes.table));
     w2_items = reinterpret_cast<uint32_t*>(take(sizes.table));
+    taken = reinterpret_cast<uint32_t*>(take(sizes.taken));
     inner = take(sizes.inner);
     inputs = at;
     outputs = reinterpret_cast<float*>(at);
@@ -196,6 +198,7 @@ MoeGroupedWork WorkOf(const MoeLaunch& launch, const Workspace& workspace) {
   work.offsets = workspace.offsets;
   work.w13_items = workspace.w13_items;
   work.w2_items = workspace.w2_items;
+  work.taken = workspace.taken;
   work.address_table = launch.address_table;
   work.slots_begin = launch.slots_begin;
   work.slots_end = launch.slots_end;
@@ -225,6 +228,7 @@ void LaunchSort(const MoeLaunch& launch, const MoeGroupedWork& work, const Works
   sort.offsets = workspace.offsets;
   sort.w13_items = workspace.w13_items;
   sort.w2_items = workspace.w2_items;
+  sort.taken = workspace.taken;
   SortByExpertKernel<<<1, kMoeGroupedExperts, 0, stream>>>(sort);
   SF_CUDA(cudaGetLastError());
 }
@@ -246,6 +250,7 @@ void LaunchW2(const MoeLaunch& launch, MoeGroupedWork work, const MoeGroupedPlan
   const uint32_t strips = work.layout.hidden / 64;
   for (uint32_t first = 0; first < strips; first += work.strips_a_pass) {
     work.first_strip = first;
+    ++work.taken;
     LaunchProduct(GroupedW2Kernel<kBits>, work, plan.w2_shared_bytes, stream);
     const uint32_t here = strips - first < work.strips_a_pass ? strips - first : work.strips_a_pass;
     const CombineWork combine = {work.outputs,

@@ -25,9 +25,10 @@ inline constexpr uint32_t kMoeGroupedFromRows = 33;
 inline constexpr uint32_t kMoeGroupedExperts = 1024;  // at most: one thread each sorts
 // Rows of a launch; a longer call reads cold records once for each of them.
 inline constexpr uint32_t kMoeGroupedRows = 2048;
-// Rows whose outputs, all columns of them, the workspace holds; of more rows, fewer columns at
-// once.
+// Rows whose outputs, all columns of them, the workspace holds; of more rows, half of the columns
+// at once: these take no more than the inputs did.
 inline constexpr uint32_t kMoeGroupedOutputRows = 512;
+inline constexpr uint32_t kMoeGroupedLaunches = 3;  // of w1 and w3, and of halves of w2
 
 inline constexpr uint32_t kMoeGroupedWarps = 8;
 // 64 inputs (or activations) of a row, then their float32 sum; what is left keeps lanes of a
@@ -169,21 +170,20 @@ inline bool MoeWantsGroups(const MoeChoices& choices) {
 // Strips of outputs that one pass over w2 makes.
 inline uint32_t MoeStripsAPass(const ExpertLayout& layout, uint32_t num_rows) {
   const uint32_t strips = layout.hidden / 64;
-  if (num_rows <= kMoeGroupedOutputRows) return strips;
-  const uint32_t some = strips * kMoeGroupedOutputRows / num_rows;
-  return some == 0 ? 1 : some;
+  return num_rows <= kMoeGroupedOutputRows ? strips : (strips + 1) / 2;
 }
 
 // Bytes of what a launch of up to num_rows rows keeps; each is a multiple of 256.
 struct MoeGroupedSizes {
   uint64_t members;  // int32 [choices], in the order of their experts
   uint64_t table;    // uint32 [kMoeGroupedExperts + 1]; there are three
+  uint64_t taken;    // uint32 [kMoeGroupedLaunches]
   uint64_t inner;    // [units][choices, as members][2][kMoeInputBytes]
   uint64_t inputs;   // x, [runs][choices, as members][MoeW13InputBytes]
   uint64_t outputs;  // float [choices][columns of a pass]
   // Outputs take the place of the inputs.
   uint64_t total() const {
-    return members + 3 * table + inner + (inputs > outputs ? inputs : outputs);
+    return members + 3 * table + taken + inner + (inputs > outputs ? inputs : outputs);
   }
 };
 
@@ -193,10 +193,12 @@ inline MoeGroupedSizes SizesOfMoeGrouped(const ExpertLayout& layout, uint32_t nu
   const uint64_t rows = num_rows < kMoeGroupedRows ? num_rows : kMoeGroupedRows;
   const uint64_t whole = rows < kMoeGroupedOutputRows ? rows : kMoeGroupedOutputRows;
   uint64_t columns = whole * layout.hidden;  // times rows
-  if (columns < rows * 64) columns = rows * 64;
+  const uint64_t pass = rows * MoeStripsAPass(layout, static_cast<uint32_t>(rows)) * 64;
+  if (columns < pass) columns = pass;
   MoeGroupedSizes sizes = {};
   sizes.members = rounded(rows * k * 4);
   sizes.table = rounded((kMoeGroupedExperts + 1) * 4);
+  sizes.taken = rounded(kMoeGroupedLaunches * 4);
   sizes.inputs = rounded(rows * k * MoeW13Runs(layout) * MoeW13InputBytes(layout.bits));
   sizes.inner = rounded(rows * k * 2 * MoeUnits(layout) * kMoeInputBytes);
   sizes.outputs = rounded(columns * k * 4);

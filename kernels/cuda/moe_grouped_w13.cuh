@@ -22,7 +22,24 @@ template <uint32_t kBits>
 class W13Producer {
  public:
   __device__ W13Producer(const MoeGroupedWork& work, const GroupedShared& shared)
-      : work_(work), shared_(shared), ring_(shared, work), lane_(threadIdx.x % kWarpLanes) {}
+      : work_(work),
+        shared_(shared),
+        ring_(shared, work),
+        taker_(work, shared),
+        lane_(threadIdx.x % kWarpLanes) {}
+
+  __device__ void StreamAll(uint32_t num_items) {
+    uint32_t item = taker_.Take(num_items);
+    for (; item < num_items; item = taker_.Take(num_items)) {
+      taker_.Publish(item);
+      Stream(GroupedItem::OfW13(work_, item));
+    }
+    taker_.Publish(item);
+    ring_.EndAll();
+  }
+
+ private:
+  using R = W13Run<kBits>;
 
   __device__ void Stream(const GroupedItem& item) {
     const uint32_t units_a_part = item.strips / 2;
@@ -33,9 +50,6 @@ class W13Producer {
       for (uint32_t run = turn; run < runs; run += kW13Turns) StreamRun(item, 2 * units, run);
     }
   }
-
- private:
-  using R = W13Run<kBits>;
 
   // Strips are gate and up of a unit, then of the next.
   __device__ void FindSources(const GroupedItem& item, uint32_t strips) {
@@ -81,6 +95,7 @@ class W13Producer {
   const MoeGroupedWork& work_;
   const GroupedShared& shared_;
   GroupedRingFiller ring_;
+  GroupedItemTaker taker_;
   const uint32_t lane_;
 };
 
@@ -95,6 +110,8 @@ class W13Consumer {
         lane_(threadIdx.x % kWarpLanes),
         g_(lane_ / 4),
         t_(lane_ % 4) {}
+
+  __device__ uint32_t Item(uint32_t i) { return ring_.Item(i); }
 
   __device__ void Run(const GroupedItem& item) {
     GroupedShare share = GroupedShare::Of<8>(item, warp_);
@@ -152,10 +169,10 @@ class W13Consumer {
       for (uint32_t run = turn; run < runs; run += kW13Turns) {
         const char* stage = ring_.Wait();
         const char* rows = stage + rows_at;
-        float products[4][kColumns][4] = {};
-        MultiplyRun<kBits, R::kTiles, R::kRowBytes, kColumns>(
-            stage + tiles_at, rows + g_ * R::kRowBytes + t_ * 4, lane_, products);
-        AddRun<kColumns>(stage + scales_at, rows, products, sums);
+        const auto add = [&](uint32_t half, const float(&products)[2][kColumns][4]) {
+          AddRun<kColumns>(stage + scales_at, rows, half, products, sums);
+        };
+        MultiplyRun<kBits, R::kTiles, R::kRowBytes, kColumns>(stage + tiles_at, rows, lane_, add);
         ring_.Release();
       }
       AddTurn<kColumns>(turn, sums);
@@ -163,8 +180,8 @@ class W13Consumer {
   }
 
   template <uint32_t kColumns>
-  __device__ __forceinline__ void AddRun(const char* group, const char* rows,
-                                         const float (&products)[4][kColumns][4],
+  __device__ __forceinline__ void AddRun(const char* group, const char* rows, uint32_t half,
+                                         const float (&products)[2][kColumns][4],
                                          float (&sums)[4][kColumns][4]) {
     const LaneScales scales(group, g_);
 #pragma unroll
@@ -172,11 +189,12 @@ class W13Consumer {
       const char* row = rows + (n * 8 + 2 * t_) * R::kRowBytes;
       const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + R::kRowBytes)};
 #pragma unroll
-      for (uint32_t j = 0; j < 4; ++j) {
+      for (uint32_t j = 0; j < 2; ++j) {
 #pragma unroll
         for (uint32_t c = 0; c < 4; ++c) {
-          sums[j][n][c] = AddScaled(sums[j][n][c], products[j][n][c], inputs[c % 2], kZero,
-                                    scales.values[2 * j + c / 2]);
+          float& sum = sums[2 * half + j][n][c];
+          sum = AddScaled(sum, products[j][n][c], inputs[c % 2], kZero,
+                          scales.values[2 * (2 * half + j) + c / 2]);
         }
       }
     }
@@ -247,14 +265,13 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
   InitGroupedRing(shared, work.num_stages);
   const uint32_t num_items = work.w13_items[work.num_experts];
   if (threadIdx.x >= kGroupedConsumers) {
-    W13Producer<kBits> producer(work, shared);
-    for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
-      producer.Stream(GroupedItem::OfW13(work, item));
-    }
+    W13Producer<kBits>(work, shared).StreamAll(num_items);
     return;
   }
   W13Consumer<kBits> consumer(work, shared);
-  for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+  for (uint32_t i = 0;; ++i) {
+    const uint32_t item = consumer.Item(i);
+    if (item >= num_items) return;
     consumer.Run(GroupedItem::OfW13(work, item));
   }
 }

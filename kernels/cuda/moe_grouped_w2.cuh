@@ -17,12 +17,19 @@ template <uint32_t kBits>
 class W2Producer {
  public:
   __device__ W2Producer(const MoeGroupedWork& work, const GroupedShared& shared)
-      : work_(work), shared_(shared), ring_(shared, work) {}
+      : work_(work), ring_(shared, work), taker_(work, shared) {}
 
-  __device__ void Stream(const GroupedItem& item) {
-    const uint32_t strips = W2Strips(work_, item);
-    if (strips == 0) return;
-    for (uint32_t unit = 0; unit < work_.units; ++unit) StreamUnit(item, strips, unit);
+  __device__ void StreamAll(uint32_t num_items) {
+    uint32_t number = taker_.Take(num_items);
+    for (; number < num_items; number = taker_.Take(num_items)) {
+      const GroupedItem item = GroupedItem::OfW2(work_, number);
+      const uint32_t strips = W2Strips(work_, item);
+      if (strips == 0) continue;
+      taker_.Publish(number);
+      for (uint32_t unit = 0; unit < work_.units; ++unit) StreamUnit(item, strips, unit);
+    }
+    taker_.Publish(number);
+    ring_.EndAll();
   }
 
  private:
@@ -59,8 +66,8 @@ class W2Producer {
   }
 
   const MoeGroupedWork& work_;
-  const GroupedShared& shared_;
   GroupedRingFiller ring_;
+  GroupedItemTaker taker_;
 };
 
 template <uint32_t kBits>
@@ -74,11 +81,11 @@ class W2Consumer {
         g_(lane_ / 4),
         t_(lane_ % 4) {}
 
+  __device__ uint32_t Item(uint32_t i) { return ring_.Item(i); }
+
   __device__ void Run(const GroupedItem& item) {
-    const uint32_t strips = W2Strips(work_, item);
-    if (strips == 0) return;
     GroupedShare share = GroupedShare::Of<4>(item, warp_);
-    if (share.strip >= strips) share.rows = 0;
+    if (share.strip >= W2Strips(work_, item)) share.rows = 0;
     switch ((share.rows + 3) / 4) {
       case 0:
         return Skip();
@@ -118,10 +125,11 @@ class W2Consumer {
     for (uint32_t unit = 0; unit < work_.units; ++unit) {
       const char* stage = ring_.Wait();
       const char* rows = stage + rows_at;
-      float products[4][kColumns][4] = {};
-      MultiplyRun<kBits, 4, kMoeInputBytes, kColumns>(
-          stage + tiles_at, rows + g_ * kMoeInputBytes + t_ * 4, lane_, products);
-      AddUnit<kColumns>(unit % kMoePartUnits == 0, stage + scales_at, rows, products, parts);
+      const auto add = [&](uint32_t outputs, const float(&products)[2][kColumns][4]) {
+        AddUnit<kColumns>(unit % kMoePartUnits == 0, stage + scales_at, rows, outputs, products,
+                          parts);
+      };
+      MultiplyRun<kBits, 4, kMoeInputBytes, kColumns>(stage + tiles_at, rows, lane_, add);
       ring_.Release();
       if ((unit + 1) % kMoePartUnits == 0 || unit + 1 == work_.units) {
         AddPart<kColumns>(unit < kMoePartUnits, parts, totals);
@@ -132,7 +140,7 @@ class W2Consumer {
 
   template <uint32_t kColumns>
   __device__ __forceinline__ void AddUnit(bool is_first, const char* group, const char* rows,
-                                          const float (&products)[4][kColumns][4],
+                                          uint32_t outputs, const float (&products)[2][kColumns][4],
                                           float (&parts)[4][kColumns][2]) {
     const LaneScales scales(group, g_);
 #pragma unroll
@@ -141,13 +149,14 @@ class W2Consumer {
       const float bias =
           PairBias(SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + kMoeInputBytes), kZero);
 #pragma unroll
-      for (uint32_t j = 0; j < 4; ++j) {
+      for (uint32_t j = 0; j < 2; ++j) {
 #pragma unroll
         for (uint32_t half = 0; half < 2; ++half) {
+          const uint32_t block = 2 * outputs + j;
           const float(&product)[4] = products[j][n];
           const float value = PairOutput(product[2 * half], product[2 * half + 1], bias,
-                                         scales.values[2 * j + half]);
-          float& part = parts[j][n][half];
+                                         scales.values[2 * block + half]);
+          float& part = parts[block][n][half];
           part = is_first ? value : __fadd_rn(value, part);
         }
       }
@@ -204,14 +213,13 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
   InitGroupedRing(shared, work.num_stages);
   const uint32_t num_items = work.w2_items[work.num_experts];
   if (threadIdx.x >= kGroupedConsumers) {
-    W2Producer<kBits> producer(work, shared);
-    for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
-      producer.Stream(GroupedItem::OfW2(work, item));
-    }
+    W2Producer<kBits>(work, shared).StreamAll(num_items);
     return;
   }
   W2Consumer<kBits> consumer(work, shared);
-  for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+  for (uint32_t i = 0;; ++i) {
+    const uint32_t item = consumer.Item(i);
+    if (item >= num_items) return;
     consumer.Run(GroupedItem::OfW2(work, item));
   }
 }
