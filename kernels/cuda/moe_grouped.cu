@@ -47,10 +47,11 @@ struct GatherWork {
   uint32_t runs;
 };
 
-// A warp takes eight choices of one run.
+// A warp takes eight choices of one run, and writes them in one piece: rows end amid a sector of
+// the memory, which would be read to be written in parts.
 template <uint32_t kBits>
 __global__ void GatherInputsKernel(const __grid_constant__ GatherWork work) {
-  constexpr uint32_t kRowBytes = MoeW13InputBytes(kBits);
+  constexpr uint32_t kRowParts = MoeW13InputBytes(kBits) / 16;  // the last has the sum
   constexpr uint32_t kRunBytes = W13Run<kBits>::kInputs * sizeof(bf16);
   const uint32_t lane = threadIdx.x % kWarpLanes;
   const uint32_t g = lane / 4;
@@ -59,21 +60,27 @@ __global__ void GatherInputsKernel(const __grid_constant__ GatherWork work) {
   const uint32_t first = task / work.runs * 8;
   const uint32_t run = task % work.runs;
   if (first >= work.num_choices) return;  // the whole warp
-  const char* from = nullptr;
-  char* const to = work.to + (uint64_t{run} * work.num_choices + first) * kRowBytes;
-  if (first + g < work.num_choices) {
-    const uint32_t row = static_cast<uint32_t>(work.members[first + g]) / work.k;
-    from = work.x + uint64_t{row} * work.x_row_bytes + run * kRunBytes;
+  const uint32_t count = min(8u, work.num_choices - first);
+  const uint32_t choice = static_cast<uint32_t>(work.members[first + min(g, count - 1)]);
+  const uint32_t row = choice / work.k;
+  const char* const x = work.x + run * kRunBytes;
+  float sums[4] = {};
+  if (kBits == 4) SumInputs(g < count ? x + uint64_t{row} * work.x_row_bytes : nullptr, t, sums);
+  auto* const to =
+      reinterpret_cast<uint4*>(work.to) + (uint64_t{run} * work.num_choices + first) * kRowParts;
 #pragma unroll
-    for (uint32_t at = t * 16; at < kRunBytes; at += 64) {
-      *reinterpret_cast<uint4*>(to + g * kRowBytes + at) =
-          *reinterpret_cast<const uint4*>(from + at);
+  for (uint32_t i = 0; i < 8 * kRowParts; i += kWarpLanes) {
+    const uint32_t r = min((i + lane) / kRowParts, 7u);
+    const uint32_t part = (i + lane) % kRowParts;
+    const uint32_t from = __shfl_sync(kFullWarp, row, r * 4);
+    const float even = __shfl_sync(kFullWarp, sums[0], r / 2);
+    const float odd = __shfl_sync(kFullWarp, sums[1], r / 2);
+    if (i + lane >= count * kRowParts) continue;
+    uint4 value = {__float_as_uint(r % 2 == 0 ? even : odd), 0, 0, 0};
+    if (part + 1 < kRowParts) {
+      value = *reinterpret_cast<const uint4*>(x + uint64_t{from} * work.x_row_bytes + part * 16);
     }
-  }
-  if constexpr (kBits == 4) {
-    float sums[4] = {};
-    SumInputs(from, t, sums);
-    if (g == 0) StoreSums(sums, t, work.num_choices - first, to);
+    to[i + lane] = value;
   }
 }
 

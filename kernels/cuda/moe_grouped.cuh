@@ -1,5 +1,5 @@
-// What both products of the grouped MoE have in common: eight warps multiply out of a ring of
-// stages that a ninth fills. A stage has tiles of up to eight strips, their scales, and a run of
+// What both products of the grouped MoE have in common: twelve warps multiply out of a ring of
+// stages that one more fills. A stage has tiles of up to twelve strips, their scales, and a run of
 // inputs of the item's rows; each warp takes one strip for one group of rows.
 #ifndef KERNELS_CUDA_MOE_GROUPED_CUH_
 #define KERNELS_CUDA_MOE_GROUPED_CUH_
@@ -53,7 +53,7 @@ struct GroupedShared {
     full = reinterpret_cast<uint64_t*>(base);
     empty = full + kMoeGroupedMaxStages;
     weights = reinterpret_cast<const char**>(base + 128);
-    items = reinterpret_cast<uint32_t*>(base + 256);
+    items = reinterpret_cast<uint32_t*>(base + 384);
     totals = reinterpret_cast<float*>(base + kMoeGroupedHeaderBytes);
     ring = base + kMoeGroupedHeaderBytes + total_bytes;
   }
@@ -99,13 +99,13 @@ struct GroupedItem {
     const MoeItemPlace place = MoeItemAt(shape, choices, in_expert);
     return {expert,           work.offsets[expert] + place.first,
             place.count,      place.part,
-            shape.row_groups, shape.strips()};
+            shape.row_groups, shape.strips};
   }
 };
 
 // What a warp multiplies of an item: a strip times columns of kRows rows each, which the row groups
-// share evenly. Warps w and w + 4 have one scheduler: the second half counts groups from the end,
-// so that neither gets the larger share twice.
+// share evenly. The second half of the warps counts groups from the end, so that the larger shares
+// don't meet on one scheduler.
 struct GroupedShare {
   uint32_t strip;
   uint32_t group;
@@ -119,7 +119,7 @@ struct GroupedShare {
     const uint32_t columns = (item.count + kRows - 1) / kRows;
     const uint32_t first = columns * group / item.row_groups * kRows;
     const uint32_t end = min(columns * (group + 1) / item.row_groups * kRows, item.count);
-    return {strip, group, first, end - first};
+    return {strip, group, first, strip < item.strips ? end - first : 0};
   }
   __device__ __forceinline__ static uint32_t WarpOf(const GroupedItem& item, uint32_t strip,
                                                     uint32_t group) {

@@ -30,7 +30,9 @@ inline constexpr uint32_t kMoeGroupedRows = 2048;
 inline constexpr uint32_t kMoeGroupedOutputRows = 512;
 inline constexpr uint32_t kMoeGroupedLaunches = 3;  // of w1 and w3, and of halves of w2
 
-inline constexpr uint32_t kMoeGroupedWarps = 8;
+// Three on a scheduler hide each other's latencies; with the producer's that is all that a
+// multiprocessor's registers hold at 128 each, whence the rows of a warp.
+inline constexpr uint32_t kMoeGroupedWarps = 12;
 // 64 inputs (or activations) of a row, then their float32 sum; what is left keeps lanes of a
 // fragment apart in shared memory.
 inline constexpr uint32_t kMoeInputBytes = 144;
@@ -42,44 +44,53 @@ inline constexpr uint32_t kMoeRunBytes = 2048;  // tiles of one strip that a sta
 inline constexpr uint32_t kMoeScaleBytes = 128;
 inline constexpr uint32_t kMoeGroupedHeaderBytes = 512;
 inline constexpr uint32_t kMoeGroupedMaxStages = 8;
-inline constexpr uint32_t kMoeW13Rows = 32;  // of a warp
-inline constexpr uint32_t kMoeW2Rows = 16;   // of a warp: each is two columns
-inline constexpr uint32_t kMoeTotalBytes = kMoeGroupedWarps * 32 * 64 * 4;
+inline constexpr uint32_t kMoeW13Rows = 24;     // of a warp
+inline constexpr uint32_t kMoeW2Rows = 12;      // of a warp: each is two columns
+inline constexpr uint32_t kMoeWarpColumns = 3;  // of eight
+inline constexpr uint32_t kMoeTotalBytes = kMoeGroupedWarps * 32 * kMoeWarpColumns * 16 * 4;
 
-// A block's eight warps are row groups times strips of 64 outputs: the more rows an expert has, the
-// more of them share a block, so that fewer blocks read its weights. A cold record crosses the link
-// once for 128 rows; of a hot one, w2 is read for every 64, which spares the activations' traffic.
+// A block's twelve warps are row groups times strips of 64 outputs: the more rows an expert has,
+// the more of them share a block, so that fewer blocks read its weights. A cold record crosses the
+// link once for 144 rows; of a hot one, w2 is read for every 72, which spares the activations'
+// traffic.
 SF_HOST_DEVICE inline uint32_t MoeW13RowGroups(uint32_t choices) {
-  return choices <= kMoeW13Rows ? 1 : choices <= 2 * kMoeW13Rows ? 2 : 4;
+  if (choices <= kMoeW13Rows) return 1;
+  if (choices <= 2 * kMoeW13Rows) return 2;
+  return choices <= 3 * kMoeW13Rows ? 3 : 6;
 }
 SF_HOST_DEVICE inline uint32_t MoeW2RowGroups(uint32_t choices, bool is_cold) {
   if (choices <= kMoeW2Rows) return 1;
   if (choices <= 2 * kMoeW2Rows) return 2;
-  return choices <= 4 * kMoeW2Rows || !is_cold ? 4 : 8;
+  if (choices <= 3 * kMoeW2Rows) return 3;
+  return choices <= 6 * kMoeW2Rows || !is_cold ? 6 : 12;
 }
 
 // An item is a tile of one expert's rows times a run of strips: of w1 and w3 in pairs (a part is
-// 4 / row groups units), of w2 (a part is 8 / row groups strips).
+// 6 / row groups units), of w2 (a part is 12 / row groups strips).
 struct MoeItemShape {
   uint32_t row_groups;
   uint32_t rows;   // of a tile
   uint32_t tiles;  // tiles and parts of the expert
   uint32_t parts;
-  SF_HOST_DEVICE uint32_t strips() const { return kMoeGroupedWarps / row_groups; }
+  uint32_t strips;  // of a part
   SF_HOST_DEVICE uint32_t items() const { return tiles * parts; }
 };
 
+// `runs` pieces of kStrips strips each in as few parts as the warps allow, of about the same
+// length.
+template <uint32_t kStrips>
+SF_HOST_DEVICE inline MoeItemShape MoeShapeOf(uint32_t groups, uint32_t warp_rows, uint32_t choices,
+                                              uint32_t runs) {
+  const uint32_t rows = groups * warp_rows;
+  const uint32_t most = kMoeGroupedWarps / kStrips / groups;
+  const uint32_t parts = (runs + most - 1) / most;
+  return {groups, rows, (choices + rows - 1) / rows, parts, (runs + parts - 1) / parts * kStrips};
+}
 SF_HOST_DEVICE inline MoeItemShape MoeW13Shape(uint32_t choices, uint32_t units) {
-  const uint32_t groups = MoeW13RowGroups(choices);
-  const uint32_t rows = groups * kMoeW13Rows;
-  const uint32_t units_a_part = kMoeGroupedWarps / 2 / groups;
-  return {groups, rows, (choices + rows - 1) / rows, (units + units_a_part - 1) / units_a_part};
+  return MoeShapeOf<2>(MoeW13RowGroups(choices), kMoeW13Rows, choices, units);
 }
 SF_HOST_DEVICE inline MoeItemShape MoeW2Shape(uint32_t choices, bool is_cold, uint32_t strips) {
-  const uint32_t groups = MoeW2RowGroups(choices, is_cold);
-  const uint32_t rows = groups * kMoeW2Rows;
-  const uint32_t strips_a_part = kMoeGroupedWarps / groups;
-  return {groups, rows, (choices + rows - 1) / rows, (strips + strips_a_part - 1) / strips_a_part};
+  return MoeShapeOf<1>(MoeW2RowGroups(choices, is_cold), kMoeW2Rows, choices, strips);
 }
 
 // Where an item of an expert stands among its choices. Tiles of one part follow each other: their
@@ -137,12 +148,12 @@ struct MoeGroupedPlan {
 
 inline MoeGroupedPlan PlanMoeGrouped(const ExpertLayout& layout, uint32_t available_bytes) {
   MoeGroupedPlan plan = {};
-  for (const uint32_t groups : {1u, 2u, 4u, 8u}) {
+  for (const uint32_t groups : {1u, 2u, 3u, 6u, 12u}) {
     const uint32_t strips = kMoeGroupedWarps / groups;
     const MoeStageShape w2 = {strips, MoeW2StripBytes(layout.bits)};
     const uint32_t w2_bytes = w2.inputs() + 2 * groups * kMoeW2Rows * kMoeInputBytes;
     if (w2_bytes > plan.w2_stage_bytes) plan.w2_stage_bytes = w2_bytes;
-    if (groups == 8) continue;
+    if (groups == kMoeGroupedWarps) continue;
     const MoeStageShape w13 = {strips, kMoeRunBytes};
     const uint32_t w13_bytes = w13.inputs() + groups * kMoeW13Rows * MoeW13InputBytes(layout.bits);
     if (w13_bytes > plan.w13_stage_bytes) plan.w13_stage_bytes = w13_bytes;

@@ -127,11 +127,8 @@ class W13Consumer {
       case 2:
         Multiply<2>(item, share);
         break;
-      case 3:
-        Multiply<3>(item, share);
-        break;
       default:
-        Multiply<4>(item, share);
+        Multiply<kMoeWarpColumns>(item, share);
     }
     Barrier();
     Activate(item, share, unit);
@@ -200,9 +197,9 @@ class W13Consumer {
     }
   }
 
-  // Totals lie in shared memory, each thread's 256 floats apart.
+  // Totals lie in shared memory, each thread's kGroupedConsumers floats apart.
   __device__ float& Total(uint32_t j, uint32_t n, uint32_t c, uint32_t thread) {
-    return shared_.totals[((j * 4 + n) * 4 + c) * kGroupedConsumers + thread];
+    return shared_.totals[((j * kMoeWarpColumns + n) * 4 + c) * kGroupedConsumers + thread];
   }
   template <uint32_t kColumns>
   __device__ __forceinline__ void AddTurn(uint32_t turn, const float (&sums)[4][kColumns][4]) {

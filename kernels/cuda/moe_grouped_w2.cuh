@@ -93,10 +93,8 @@ class W2Consumer {
         return Multiply<1>(item, share);
       case 2:
         return Multiply<2>(item, share);
-      case 3:
-        return Multiply<3>(item, share);
       default:
-        return Multiply<4>(item, share);
+        return Multiply<kMoeWarpColumns>(item, share);
     }
   }
 
