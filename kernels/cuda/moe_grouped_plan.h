@@ -19,7 +19,8 @@ namespace spearfish::kernels {
 // False: every call takes the decode kernel, whose results are the same to the bit.
 inline constexpr bool kMoeGrouped = true;
 // Choices an expert, on average, or rows from which the grouped kernels take over. The decode
-// kernel reads a cold record again for every four or eight choices.
+// kernel is faster where all are in slots, but reads a record again for every four or eight
+// choices, which for cold records counts for more.
 inline constexpr uint32_t kMoeGroupedChoices = 8;
 inline constexpr uint32_t kMoeGroupedFromRows = 33;
 inline constexpr uint32_t kMoeGroupedExperts = 1024;  // at most: one thread each sorts
