@@ -13,49 +13,88 @@ namespace {
 constexpr uint32_t kSumWarps = 8;
 constexpr uint32_t kCombineThreads = 256;
 
-// 64 inputs of every row, and their sum as a tensor core makes it, which the zero point of INT4
-// takes off again (moe_tiles.cuh). A warp takes eight rows of one run.
-struct InputSumsWork {
-  const char* from;
-  uint64_t from_row_bytes;
-  uint32_t from_run_bytes;
-  char* to;  // [rows][runs][kMoeInputBytes]; may be `from`
-  uint32_t num_rows;
+// The sum of 64 inputs of each of eight rows as a tensor core makes it, which the zero point of
+// INT4 takes off again (moe_tiles.cuh): sums[c] is that of row 2t + c. `run` is the inputs of the
+// lane's row g, null behind the last.
+__device__ __forceinline__ void SumInputs(const char* run, uint32_t t, float (&sums)[4]) {
+#pragma unroll
+  for (uint32_t i = 0; i < 4; ++i) {
+    const uint32_t b0 = run == nullptr ? 0 : InputWord(run + i * 32 + t * 4);
+    const uint32_t b1 = run == nullptr ? 0 : InputWord(run + i * 32 + t * 4 + 16);
+    AddInputs(sums, b0, b1);
+  }
+}
+
+// By the lanes of g = 0: sums of eight rows of kMoeInputBytes behind their inputs.
+__device__ __forceinline__ void StoreSums(const float (&sums)[4], uint32_t t, uint32_t num_rows,
+                                          char* rows) {
+#pragma unroll
+  for (uint32_t c = 0; c < 2; ++c) {
+    const uint32_t row = 2 * t + c;
+    if (row < num_rows) *reinterpret_cast<float*>(rows + row * kMoeInputBytes + 128) = sums[c];
+  }
+}
+
+// x in the order of the choices, run after run, so that a stage's inputs are one copy: the copy
+// engine takes as long for a row's 144 bytes as for all of them.
+struct GatherWork {
+  const char* x;
+  const int32_t* members;
+  char* to;  // [runs][choices][MoeW13InputBytes]
+  uint32_t x_row_bytes;
+  uint32_t num_choices;
+  uint32_t k;
   uint32_t runs;
 };
 
-__global__ void InputSumsKernel(const __grid_constant__ InputSumsWork work) {
+// A warp takes eight choices of one run, and writes them in one piece: rows end amid a sector of
+// the memory, which would be read to be written in parts.
+template <uint32_t kBits>
+__global__ void GatherInputsKernel(const __grid_constant__ GatherWork work) {
+  constexpr uint32_t kRowParts = MoeW13InputBytes(kBits) / 16;  // the last has the sum
+  constexpr uint32_t kRunBytes = W13Run<kBits>::kInputs * sizeof(bf16);
   const uint32_t lane = threadIdx.x % kWarpLanes;
   const uint32_t g = lane / 4;
   const uint32_t t = lane % 4;
   const uint32_t task = blockIdx.x * kSumWarps + threadIdx.x / kWarpLanes;
-  const uint32_t first_row = task / work.runs * 8;
+  const uint32_t first = task / work.runs * 8;
   const uint32_t run = task % work.runs;
-  if (first_row >= work.num_rows) return;  // the whole warp
-  const uint64_t row_bytes = uint64_t{work.runs} * kMoeInputBytes;
-  char* to = work.to + run * kMoeInputBytes;
+  if (first >= work.num_choices) return;  // the whole warp
+  const uint32_t count = min(8u, work.num_choices - first);
+  const uint32_t choice = static_cast<uint32_t>(work.members[first + min(g, count - 1)]);
+  const uint32_t row = choice / work.k;
+  const char* const x = work.x + run * kRunBytes;
   float sums[4] = {};
-  const uint32_t row = first_row + g;
-  const bool has_row = row < work.num_rows;
-  const char* from = work.from + row * work.from_row_bytes + run * work.from_run_bytes + t * 4;
+  if (kBits == 4) SumInputs(g < count ? x + uint64_t{row} * work.x_row_bytes : nullptr, t, sums);
+  auto* const to =
+      reinterpret_cast<uint4*>(work.to) + (uint64_t{run} * work.num_choices + first) * kRowParts;
 #pragma unroll
-  for (uint32_t i = 0; i < 4; ++i) {
-    const uint32_t b0 = has_row ? InputWord(from + i * 32) : 0;
-    const uint32_t b1 = has_row ? InputWord(from + i * 32 + 16) : 0;
-    AddInputs(sums, b0, b1);
-    if (has_row && work.to != work.from) {
-      auto* words = reinterpret_cast<uint32_t*>(to + row * row_bytes + i * 32 + t * 4);
-      words[0] = b0;
-      words[4] = b1;
+  for (uint32_t i = 0; i < 8 * kRowParts; i += kWarpLanes) {
+    const uint32_t r = min((i + lane) / kRowParts, 7u);
+    const uint32_t part = (i + lane) % kRowParts;
+    const uint32_t from = __shfl_sync(kFullWarp, row, r * 4);
+    const float even = __shfl_sync(kFullWarp, sums[0], r / 2);
+    const float odd = __shfl_sync(kFullWarp, sums[1], r / 2);
+    if (i + lane >= count * kRowParts) continue;
+    uint4 value = {__float_as_uint(r % 2 == 0 ? even : odd), 0, 0, 0};
+    if (part + 1 < kRowParts) {
+      value = *reinterpret_cast<const uint4*>(x + uint64_t{from} * work.x_row_bytes + part * 16);
     }
+    to[i + lane] = value;
   }
-  if (g != 0) return;
-#pragma unroll
-  for (uint32_t c = 0; c < 2; ++c) {
-    const uint32_t column = first_row + 2 * t + c;
-    if (column >= work.num_rows) continue;
-    *reinterpret_cast<float*>(to + column * row_bytes + 128) = sums[c];
-  }
+}
+
+// Behind every row of kMoeInputBytes the sum of its inputs.
+__global__ void InputSumsKernel(char* rows, uint32_t num_rows) {
+  const uint32_t lane = threadIdx.x % kWarpLanes;
+  const uint32_t g = lane / 4;
+  const uint32_t t = lane % 4;
+  const uint32_t first = (blockIdx.x * kSumWarps + threadIdx.x / kWarpLanes) * 8;
+  if (first >= num_rows) return;  // the whole warp
+  char* const here = rows + uint64_t{first} * kMoeInputBytes;
+  float sums[4] = {};
+  SumInputs(first + g < num_rows ? here + g * kMoeInputBytes : nullptr, t, sums);
+  if (g == 0) StoreSums(sums, t, num_rows - first, here);
 }
 
 // out[row, first_column + n] = sum over i of weight[row, i] * outputs[row * k + i, n], in order.
@@ -102,9 +141,10 @@ struct Workspace {
   uint32_t* offsets;
   uint32_t* w13_items;
   uint32_t* w2_items;
-  char* inputs;
+  uint32_t* taken;
   char* inner;
-  float* outputs;
+  char* inputs;
+  float* outputs;  // in their place
 
   Workspace(void* base, const MoeGroupedSizes& sizes) {
     char* at = static_cast<char*>(base);
@@ -117,15 +157,36 @@ struct Workspace {
     offsets = reinterpret_cast<uint32_t*>(take(sizes.table));
     w13_items = reinterpret_cast<uint32_t*>(take(sizes.table));
     w2_items = reinterpret_cast<uint32_t*>(take(sizes.table));
-    inputs = take(sizes.inputs);
+    taken = reinterpret_cast<uint32_t*>(take(sizes.taken));
     inner = take(sizes.inner);
-    outputs = reinterpret_cast<float*>(take(sizes.outputs));
+    inputs = at;
+    outputs = reinterpret_cast<float*>(at);
   }
 };
 
-void LaunchInputSums(const InputSumsWork& work, cudaStream_t stream) {
-  const uint32_t tasks = (work.num_rows + 7) / 8 * work.runs;
-  InputSumsKernel<<<(tasks + kSumWarps - 1) / kSumWarps, kSumWarps * kWarpLanes, 0, stream>>>(work);
+uint32_t SumBlocks(uint64_t warps) {
+  return static_cast<uint32_t>((warps + kSumWarps - 1) / kSumWarps);
+}
+
+template <uint32_t kBits>
+void LaunchGather(const MoeLaunch& launch, const MoeGroupedWork& work, char* inputs,
+                  cudaStream_t stream) {
+  const GatherWork gather = {static_cast<const char*>(launch.x),
+                             work.members,
+                             inputs,
+                             work.layout.hidden * static_cast<uint32_t>(sizeof(bf16)),
+                             work.num_choices,
+                             launch.k,
+                             MoeW13Runs(work.layout)};
+  const uint64_t warps = uint64_t{(work.num_choices + 7) / 8} * gather.runs;
+  GatherInputsKernel<kBits><<<SumBlocks(warps), kSumWarps * kWarpLanes, 0, stream>>>(gather);
+  SF_CUDA(cudaGetLastError());
+}
+
+void LaunchInnerSums(const MoeGroupedWork& work, cudaStream_t stream) {
+  const uint32_t rows = work.units * 2 * work.num_choices;
+  InputSumsKernel<<<SumBlocks((uint64_t{rows} + 7) / 8), kSumWarps * kWarpLanes, 0, stream>>>(
+      work.inner, rows);
   SF_CUDA(cudaGetLastError());
 }
 
@@ -139,32 +200,23 @@ void LaunchProduct(void (*kernel)(MoeGroupedWork), const MoeGroupedWork& work,
 }
 
 MoeGroupedWork WorkOf(const MoeLaunch& launch, const Workspace& workspace) {
-  const ExpertLayout& layout = launch.layout;
-  const uint32_t run_inputs = layout.bits == 4 ? W13Run<4>::kInputs : W13Run<8>::kInputs;
   MoeGroupedWork work = {};
   work.members = workspace.members;
   work.offsets = workspace.offsets;
   work.w13_items = workspace.w13_items;
   work.w2_items = workspace.w2_items;
+  work.taken = workspace.taken;
   work.address_table = launch.address_table;
   work.slots_begin = launch.slots_begin;
   work.slots_end = launch.slots_end;
-  if (layout.bits == 4) {
-    work.inputs = workspace.inputs;
-    work.input_run_bytes = kMoeInputBytes;
-    work.input_row_bytes = uint64_t{layout.hidden / run_inputs} * kMoeInputBytes;
-  } else {
-    work.inputs = static_cast<const char*>(launch.x);
-    work.input_run_bytes = run_inputs * static_cast<uint32_t>(sizeof(bf16));
-    work.input_row_bytes = uint64_t{layout.hidden} * sizeof(bf16);
-  }
+  work.inputs = workspace.inputs;
   work.inner = workspace.inner;
   work.outputs = workspace.outputs;
-  work.layout = layout;
+  work.layout = launch.layout;
   work.num_experts = launch.num_experts;
-  work.k = launch.k;
-  work.units = MoeUnits(layout);
-  work.strips_a_pass = MoeStripsAPass(layout, launch.num_rows);
+  work.num_choices = launch.num_rows * launch.k;
+  work.units = MoeUnits(launch.layout);
+  work.strips_a_pass = MoeStripsAPass(launch.layout, launch.num_rows);
   return work;
 }
 
@@ -175,7 +227,7 @@ void LaunchSort(const MoeLaunch& launch, const MoeGroupedWork& work, const Works
   sort.address_table = launch.address_table;
   sort.slots_begin = launch.slots_begin;
   sort.slots_end = launch.slots_end;
-  sort.num_pairs = launch.num_rows * launch.k;
+  sort.num_pairs = work.num_choices;
   sort.num_experts = launch.num_experts;
   sort.units = work.units;
   sort.strips_a_pass = work.strips_a_pass;
@@ -183,28 +235,17 @@ void LaunchSort(const MoeLaunch& launch, const MoeGroupedWork& work, const Works
   sort.offsets = workspace.offsets;
   sort.w13_items = workspace.w13_items;
   sort.w2_items = workspace.w2_items;
+  sort.taken = workspace.taken;
   SortByExpertKernel<<<1, kMoeGroupedExperts, 0, stream>>>(sort);
   SF_CUDA(cudaGetLastError());
 }
 
 template <uint32_t kBits>
-void LaunchW13(const MoeLaunch& launch, MoeGroupedWork work, const MoeGroupedPlan& plan,
-               cudaStream_t stream) {
-  const uint32_t hidden = work.layout.hidden;
-  if (kBits == 4) {
-    LaunchInputSums({static_cast<const char*>(launch.x), uint64_t{hidden} * sizeof(bf16),
-                     kMoeUnitChannels * sizeof(bf16), const_cast<char*>(work.inputs),
-                     launch.num_rows, hidden / 64},
-                    stream);
-  }
+void LaunchW13(MoeGroupedWork work, const MoeGroupedPlan& plan, cudaStream_t stream) {
   work.stage_bytes = plan.w13_stage_bytes;
   work.num_stages = plan.w13_stages;
   LaunchProduct(GroupedW13Kernel<kBits>, work, plan.w13_shared_bytes, stream);
-  if (kBits == 4) {
-    LaunchInputSums({work.inner, uint64_t{work.units} * kMoeInputBytes, kMoeInputBytes, work.inner,
-                     2 * launch.num_rows * launch.k, work.units},
-                    stream);
-  }
+  if (kBits == 4) LaunchInnerSums(work, stream);
 }
 
 // As many passes as the workspace for outputs wants.
@@ -216,13 +257,14 @@ void LaunchW2(const MoeLaunch& launch, MoeGroupedWork work, const MoeGroupedPlan
   const uint32_t strips = work.layout.hidden / 64;
   for (uint32_t first = 0; first < strips; first += work.strips_a_pass) {
     work.first_strip = first;
+    ++work.taken;
     LaunchProduct(GroupedW2Kernel<kBits>, work, plan.w2_shared_bytes, stream);
     const uint32_t here = strips - first < work.strips_a_pass ? strips - first : work.strips_a_pass;
     const CombineWork combine = {work.outputs,
                                  launch.expert_weights,
                                  static_cast<bf16*>(launch.out),
                                  work.layout.hidden,
-                                 work.k,
+                                 launch.k,
                                  work.strips_a_pass * 64,
                                  first * 64,
                                  here * 64};
@@ -240,7 +282,8 @@ void LaunchRows(const MoeLaunch& launch, cudaStream_t stream) {
                             SizesOfMoeGrouped(launch.layout, launch.num_rows, launch.k));
   const MoeGroupedWork work = WorkOf(launch, workspace);
   LaunchSort(launch, work, workspace, stream);
-  LaunchW13<kBits>(launch, work, plan, stream);
+  LaunchGather<kBits>(launch, work, workspace.inputs, stream);
+  LaunchW13<kBits>(work, plan, stream);
   LaunchW2<kBits>(launch, work, plan, stream);
 }
 

@@ -1,5 +1,5 @@
-// What both products of the grouped MoE have in common: eight warps multiply out of a ring of
-// stages that a ninth fills. A stage has tiles of up to eight strips, their scales, and a run of
+// What both products of the grouped MoE have in common: twelve warps multiply out of a ring of
+// stages that one more fills. A stage has tiles of up to twelve strips, their scales, and a run of
 // inputs of the item's rows; each warp takes one strip for one group of rows.
 #ifndef KERNELS_CUDA_MOE_GROUPED_CUH_
 #define KERNELS_CUDA_MOE_GROUPED_CUH_
@@ -15,23 +15,24 @@ namespace spearfish::kernels {
 
 inline constexpr uint32_t kGroupedConsumers = kMoeGroupedWarps * kWarpLanes;
 inline constexpr uint32_t kGroupedThreads = kGroupedConsumers + kWarpLanes;
+// More than stages: an item has a stage at least, so the producer never gets so far ahead.
+inline constexpr uint32_t kGroupedItemSlots = 2 * kMoeGroupedMaxStages;
 
 struct MoeGroupedWork {
   const int32_t* members;
   const uint32_t* offsets;
   const uint32_t* w13_items;
   const uint32_t* w2_items;
+  uint32_t* taken;  // items of this launch beyond each block's first
   const uint64_t* address_table;
   uint64_t slots_begin;
   uint64_t slots_end;
-  const char* inputs;  // of the first product: [row][input_row_bytes], runs input_run_bytes apart
-  uint64_t input_row_bytes;
-  uint32_t input_run_bytes;
-  char* inner;     // [choices, as members][2][units][kMoeInputBytes]
-  float* outputs;  // [choices][strips_a_pass * 64]
+  const char* inputs;  // of the first product: [runs][choices, as members][MoeW13InputBytes]
+  char* inner;         // of the second: [units][choices, as members][2][kMoeInputBytes]
+  float* outputs;      // [choices][strips_a_pass * 64]
   ExpertLayout layout;
   uint32_t num_experts;
-  uint32_t k;
+  uint32_t num_choices;
   uint32_t units;
   uint32_t strips_a_pass;
   uint32_t first_strip;  // of the pass
@@ -44,15 +45,15 @@ struct GroupedShared {
   uint64_t* full;
   uint64_t* empty;
   const char** weights;  // of the item: tiles, then scales of its strips
-  const char** rows;     // of the item: inputs of its rows
+  uint32_t* items;       // that the producer took
   float* totals;
   char* ring;
 
   __device__ __forceinline__ GroupedShared(char* base, uint32_t total_bytes) {
     full = reinterpret_cast<uint64_t*>(base);
     empty = full + kMoeGroupedMaxStages;
-    weights = reinterpret_cast<const char**>(base + 256);
-    rows = reinterpret_cast<const char**>(base + 512);
+    weights = reinterpret_cast<const char**>(base + 128);
+    items = reinterpret_cast<uint32_t*>(base + 384);
     totals = reinterpret_cast<float*>(base + kMoeGroupedHeaderBytes);
     ring = base + kMoeGroupedHeaderBytes + total_bytes;
   }
@@ -98,7 +99,39 @@ struct GroupedItem {
     const MoeItemPlace place = MoeItemAt(shape, choices, in_expert);
     return {expert,           work.offsets[expert] + place.first,
             place.count,      place.part,
-            shape.row_groups, shape.strips()};
+            shape.row_groups, shape.strips};
+  }
+};
+
+// What a warp multiplies of an item: a strip times columns of kRows rows each, which the row groups
+// share evenly. The second half of the warps counts groups from the end, so that the larger shares
+// don't meet on one scheduler.
+struct GroupedShare {
+  uint32_t strip;
+  uint32_t group;
+  uint32_t first_row;
+  uint32_t rows;
+
+  template <uint32_t kRows>
+  __device__ __forceinline__ static GroupedShare Of(const GroupedItem& item, uint32_t warp) {
+    const uint32_t strip = warp / item.row_groups;
+    const uint32_t group = Turned(item, warp, warp % item.row_groups);
+    const uint32_t columns = (item.count + kRows - 1) / kRows;
+    const uint32_t first = columns * group / item.row_groups * kRows;
+    const uint32_t end = min(columns * (group + 1) / item.row_groups * kRows, item.count);
+    return {strip, group, first, strip < item.strips ? end - first : 0};
+  }
+  __device__ __forceinline__ static uint32_t WarpOf(const GroupedItem& item, uint32_t strip,
+                                                    uint32_t group) {
+    const uint32_t first = strip * item.row_groups;
+    return first + Turned(item, first, group);
+  }
+
+ private:
+  __device__ __forceinline__ static uint32_t Turned(const GroupedItem& item, uint32_t warp,
+                                                    uint32_t group) {
+    const bool is_turned = warp >= kMoeGroupedWarps / 2 && item.row_groups < kMoeGroupedWarps;
+    return is_turned ? item.row_groups - 1 - group : group;
   }
 };
 
@@ -120,12 +153,50 @@ class GroupedRingFiller {
     CommitCopies(barrier());
     at_.Next(num_stages_);
   }
+  // A stage without data.
+  __device__ void EndAll() {
+    Begin(0);
+    End();
+  }
 
  private:
   const GroupedShared& shared_;
   const uint32_t stage_bytes_;
   const uint32_t num_stages_;
   RingPosition at_;
+};
+
+// Items differ in length, so each block takes the next that nobody has when it has streamed one.
+// Which item stages belong to, the consumers read with the item's first; one stage without data
+// ends the walk.
+class GroupedItemTaker {
+ public:
+  __device__ GroupedItemTaker(const MoeGroupedWork& work, const GroupedShared& shared)
+      : taken_(work.taken), slots_(shared.items), next_(blockIdx.x) {}
+
+  // Asks for the next already; the answer comes while the item is streamed.
+  __device__ uint32_t Take(uint32_t num_items) {
+    const uint32_t item = __shfl_sync(kFullWarp, next_, 0);
+    if (item < num_items && threadIdx.x % kWarpLanes == 0) {
+      next_ = gridDim.x + atomicAdd(taken_, 1u);
+    }
+    return item;
+  }
+  // Before the item's first stage.
+  __device__ void Publish(uint32_t item) {
+    if (threadIdx.x % kWarpLanes == 0) {
+      slots_[count_ % kGroupedItemSlots] = item;
+      __threadfence_block();
+    }
+    ++count_;
+    __syncwarp();
+  }
+
+ private:
+  uint32_t* const taken_;
+  uint32_t* const slots_;
+  uint32_t next_;
+  uint32_t count_ = 0;
 };
 
 // A consumer's.
@@ -137,6 +208,11 @@ class GroupedRingReader {
   __device__ __forceinline__ const char* Wait() {
     WaitPhase(&shared_.full[at_.stage], at_.parity);
     return shared_.ring + at_.stage * stage_bytes_;
+  }
+  // The i-th item of this block, before its first stage.
+  __device__ __forceinline__ uint32_t Item(uint32_t i) {
+    Wait();
+    return shared_.items[i % kGroupedItemSlots];
   }
   __device__ __forceinline__ void Release() {
     Arrive(&shared_.empty[at_.stage]);
@@ -160,30 +236,52 @@ __device__ __forceinline__ float SumOfInputs(const char* row) {
   return *reinterpret_cast<const float*>(row + 128);
 }
 
-// products[j][n] = tiles (outputs 16j ..) times columns 8n .. of the stage's inputs.
-// `inputs` is the lane's: row g of the first columns, input 2t.
-template <uint32_t kBits, uint32_t kTiles, uint32_t kColumns>
-__device__ __forceinline__ void MultiplyRun(const char* tiles, const char* inputs, uint32_t lane,
-                                            float (&products)[4][kColumns][4]) {
+// Where a lane begins to read columns of the inputs at `rows` (LoadColumns).
+template <uint32_t kRowBytes>
+__device__ __forceinline__ uint32_t LaneColumns(const char* rows, uint32_t lane) {
+  return SharedAddress(rows) + (lane / 16 * 8 + lane % 8) * kRowBytes + lane / 8 % 2 * 16;
+}
+
+template <uint32_t kRowBytes, uint32_t kColumns>
+__device__ __forceinline__ void LoadTileInputs(uint32_t at, uint32_t (&b)[kColumns][2]) {
 #pragma unroll
-  for (uint32_t i = 0; i < kTiles; ++i) {
-    TileWords<kBits> words;
-    words.Load(tiles + i * (kBits * 128), lane);
-    uint32_t b[kColumns][2];
+  for (uint32_t n = 0; n + 1 < kColumns; n += 2) {
+    uint32_t pair[4];
+    LoadColumns(pair, at + n * 8 * kRowBytes);
+    b[n][0] = pair[0], b[n][1] = pair[1];
+    b[n + 1][0] = pair[2], b[n + 1][1] = pair[3];
+  }
+  if constexpr (kColumns % 2 == 1)
+    LoadColumns(b[kColumns - 1], at + (kColumns - 1) * 8 * kRowBytes);
+}
+
+// products[j][n] = tiles (outputs 16j ..) times columns 8n .. of the stage's inputs, by halves of
+// the outputs: add(half, products) gets those of j = 2 half and 2 half + 1, which spares registers.
+template <uint32_t kBits, uint32_t kTiles, uint32_t kRowBytes, uint32_t kColumns, typename Add>
+__device__ __forceinline__ void MultiplyRun(const char* tiles, const char* rows, uint32_t lane,
+                                            const Add& add) {
+  const uint32_t columns = LaneColumns<kRowBytes>(rows, lane);
+  TileWords<kBits> words[kTiles];
 #pragma unroll
-    for (uint32_t n = 0; n < kColumns; ++n) {
-      const char* at = inputs + n * 8 * kMoeInputBytes + i * 32;
-      b[n][0] = InputWord(at);
-      b[n][1] = InputWord(at + 16);
+  for (uint32_t i = 0; i < kTiles; ++i) words[i].Load(tiles + i * (kBits * 128), lane);
+#pragma unroll
+  for (uint32_t half = 0; half < 2; ++half) {
+    float products[2][kColumns][4] = {};
+#pragma unroll
+    for (uint32_t i = 0; i < kTiles; ++i) {
+      uint32_t b[kColumns][2];
+      LoadTileInputs<kRowBytes, kColumns>(columns + i * 32, b);
+      const TileOperand first =
+          half == 0 ? words[i].template Operand<0>() : words[i].template Operand<2>();
+      const TileOperand second =
+          half == 0 ? words[i].template Operand<1>() : words[i].template Operand<3>();
+#pragma unroll
+      for (uint32_t n = 0; n < kColumns; ++n) MultiplyTile(products[0][n], first, b[n][0], b[n][1]);
+#pragma unroll
+      for (uint32_t n = 0; n < kColumns; ++n)
+        MultiplyTile(products[1][n], second, b[n][0], b[n][1]);
     }
-    const auto multiply = [&](const TileOperand& operand, float(&sums)[kColumns][4]) {
-#pragma unroll
-      for (uint32_t n = 0; n < kColumns; ++n) MultiplyTile(sums[n], operand, b[n][0], b[n][1]);
-    };
-    multiply(words.template Operand<0>(), products[0]);
-    multiply(words.template Operand<1>(), products[1]);
-    multiply(words.template Operand<2>(), products[2]);
-    multiply(words.template Operand<3>(), products[3]);
+    add(half, products);
   }
 }
 

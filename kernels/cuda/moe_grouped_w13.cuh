@@ -15,15 +15,31 @@ struct W13Run {
   static constexpr uint32_t kTileBytes = kBits * 128;
   static constexpr uint32_t kTiles = kMoeRunBytes / kTileBytes;
   static constexpr uint32_t kInputs = kTiles * 16;
-  // Of a row: with their sum, where that is needed.
-  static constexpr uint32_t kInputBytes = kBits == 4 ? kMoeInputBytes : kInputs * 2;
+  static constexpr uint32_t kRowBytes = MoeW13InputBytes(kBits);
 };
 
 template <uint32_t kBits>
 class W13Producer {
  public:
   __device__ W13Producer(const MoeGroupedWork& work, const GroupedShared& shared)
-      : work_(work), shared_(shared), ring_(shared, work), lane_(threadIdx.x % kWarpLanes) {}
+      : work_(work),
+        shared_(shared),
+        ring_(shared, work),
+        taker_(work, shared),
+        lane_(threadIdx.x % kWarpLanes) {}
+
+  __device__ void StreamAll(uint32_t num_items) {
+    uint32_t item = taker_.Take(num_items);
+    for (; item < num_items; item = taker_.Take(num_items)) {
+      taker_.Publish(item);
+      Stream(GroupedItem::OfW13(work_, item));
+    }
+    taker_.Publish(item);
+    ring_.EndAll();
+  }
+
+ private:
+  using R = W13Run<kBits>;
 
   __device__ void Stream(const GroupedItem& item) {
     const uint32_t units_a_part = item.strips / 2;
@@ -34,9 +50,6 @@ class W13Producer {
       for (uint32_t run = turn; run < runs; run += kW13Turns) StreamRun(item, 2 * units, run);
     }
   }
-
- private:
-  using R = W13Run<kBits>;
 
   // Strips are gate and up of a unit, then of the next.
   __device__ void FindSources(const GroupedItem& item, uint32_t strips) {
@@ -56,19 +69,19 @@ class W13Producer {
                                         (is_up ? uint64_t{layout.slice_channels} * groups * 2 : 0) +
                                         in_slice * groups * kMoeScaleBytes;
     }
-    for (uint32_t r = lane_; r < item.count; r += kWarpLanes) {
-      const auto choice = static_cast<uint32_t>(work_.members[item.first + r]);
-      shared_.rows[r] = work_.inputs + choice / work_.k * work_.input_row_bytes;
-    }
     __syncwarp();
   }
 
   __device__ void StreamRun(const GroupedItem& item, uint32_t strips, uint32_t run) {
     const MoeStageShape shape = {item.strips, kMoeRunBytes};
-    char* stage =
-        ring_.Begin(strips * (kMoeRunBytes + kMoeScaleBytes) + item.count * R::kInputBytes);
+    const uint32_t input_bytes = item.count * R::kRowBytes;
+    char* stage = ring_.Begin(strips * (kMoeRunBytes + kMoeScaleBytes) + input_bytes);
     const uint32_t group = run * R::kInputs / work_.layout.w13_group;
-    IssueParts(2 * strips, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+    IssueParts(2 * strips + 1, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+      if (i == 2 * strips) {
+        const uint64_t row = uint64_t{run} * work_.num_choices + item.first;
+        return {stage + shape.inputs(), work_.inputs + row * R::kRowBytes, input_bytes};
+      }
       const char* from = shared_.weights[i];
       if (i < strips) {
         return {stage + i * kMoeRunBytes, from + uint64_t{run} * kMoeRunBytes, kMoeRunBytes};
@@ -76,19 +89,13 @@ class W13Producer {
       return {stage + shape.scales() + (i - strips) * kMoeScaleBytes, from + group * kMoeScaleBytes,
               kMoeScaleBytes};
     });
-    char* inputs = stage + shape.inputs();
-    const uint64_t at = uint64_t{run} * work_.input_run_bytes;
-    for (uint32_t r = 0; r < item.count; r += kWarpLanes) {
-      IssueParts(min(kWarpLanes, item.count - r), ring_.barrier(), [&](uint32_t i) -> CopyPart {
-        return {inputs + (r + i) * kMoeInputBytes, shared_.rows[r + i] + at, R::kInputBytes};
-      });
-    }
     ring_.End();
   }
 
   const MoeGroupedWork& work_;
   const GroupedShared& shared_;
   GroupedRingFiller ring_;
+  GroupedItemTaker taker_;
   const uint32_t lane_;
 };
 
@@ -104,29 +111,27 @@ class W13Consumer {
         g_(lane_ / 4),
         t_(lane_ % 4) {}
 
+  __device__ uint32_t Item(uint32_t i) { return ring_.Item(i); }
+
   __device__ void Run(const GroupedItem& item) {
-    const uint32_t first_row = warp_ % item.row_groups * kMoeW13Rows;
-    const uint32_t unit = item.part * (item.strips / 2) + warp_ / item.row_groups / 2;
-    const uint32_t rows =
-        unit < work_.units && first_row < item.count ? min(kMoeW13Rows, item.count - first_row) : 0;
-    switch ((rows + 7) / 8) {
+    GroupedShare share = GroupedShare::Of<8>(item, warp_);
+    const uint32_t unit = item.part * (item.strips / 2) + share.strip / 2;
+    if (unit >= work_.units) share.rows = 0;
+    switch ((share.rows + 7) / 8) {
       case 0:
         Skip();
         break;
       case 1:
-        Multiply<1>(item, first_row);
+        Multiply<1>(item, share);
         break;
       case 2:
-        Multiply<2>(item, first_row);
-        break;
-      case 3:
-        Multiply<3>(item, first_row);
+        Multiply<2>(item, share);
         break;
       default:
-        Multiply<4>(item, first_row);
+        Multiply<kMoeWarpColumns>(item, share);
     }
     Barrier();
-    Activate(item, first_row, rows, unit);
+    Activate(item, share, unit);
     Barrier();  // totals have been read
   }
 
@@ -148,11 +153,11 @@ class W13Consumer {
 
   // Rows first_row + 8n + (2t, 2t + 1) and channels 16j + g, 16j + 8 + g of the warp's strip.
   template <uint32_t kColumns>
-  __device__ void Multiply(const GroupedItem& item, uint32_t first_row) {
+  __device__ void Multiply(const GroupedItem& item, const GroupedShare& share) {
     const MoeStageShape shape = {item.strips, kMoeRunBytes};
-    const uint32_t strip = warp_ / item.row_groups;
-    const uint32_t scales_at = shape.scales() + strip * kMoeScaleBytes;
-    const uint32_t rows_at = shape.inputs() + first_row * kMoeInputBytes;
+    const uint32_t tiles_at = share.strip * kMoeRunBytes;
+    const uint32_t scales_at = shape.scales() + share.strip * kMoeScaleBytes;
+    const uint32_t rows_at = shape.inputs() + share.first_row * R::kRowBytes;
     const uint32_t runs = num_runs();
 #pragma unroll 1
     for (uint32_t turn = 0; turn < kW13Turns; ++turn) {
@@ -161,10 +166,10 @@ class W13Consumer {
       for (uint32_t run = turn; run < runs; run += kW13Turns) {
         const char* stage = ring_.Wait();
         const char* rows = stage + rows_at;
-        float products[4][kColumns][4] = {};
-        MultiplyRun<kBits, R::kTiles, kColumns>(
-            stage + strip * kMoeRunBytes, rows + g_ * kMoeInputBytes + t_ * 4, lane_, products);
-        AddRun<kColumns>(stage + scales_at, rows, products, sums);
+        const auto add = [&](uint32_t half, const float(&products)[2][kColumns][4]) {
+          AddRun<kColumns>(stage + scales_at, rows, half, products, sums);
+        };
+        MultiplyRun<kBits, R::kTiles, R::kRowBytes, kColumns>(stage + tiles_at, rows, lane_, add);
         ring_.Release();
       }
       AddTurn<kColumns>(turn, sums);
@@ -172,28 +177,29 @@ class W13Consumer {
   }
 
   template <uint32_t kColumns>
-  __device__ __forceinline__ void AddRun(const char* group, const char* rows,
-                                         const float (&products)[4][kColumns][4],
+  __device__ __forceinline__ void AddRun(const char* group, const char* rows, uint32_t half,
+                                         const float (&products)[2][kColumns][4],
                                          float (&sums)[4][kColumns][4]) {
     const LaneScales scales(group, g_);
 #pragma unroll
     for (uint32_t n = 0; n < kColumns; ++n) {
-      const char* row = rows + (n * 8 + 2 * t_) * kMoeInputBytes;
-      const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + kMoeInputBytes)};
+      const char* row = rows + (n * 8 + 2 * t_) * R::kRowBytes;
+      const float inputs[2] = {SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + R::kRowBytes)};
 #pragma unroll
-      for (uint32_t j = 0; j < 4; ++j) {
+      for (uint32_t j = 0; j < 2; ++j) {
 #pragma unroll
         for (uint32_t c = 0; c < 4; ++c) {
-          sums[j][n][c] = AddScaled(sums[j][n][c], products[j][n][c], inputs[c % 2], kZero,
-                                    scales.values[2 * j + c / 2]);
+          float& sum = sums[2 * half + j][n][c];
+          sum = AddScaled(sum, products[j][n][c], inputs[c % 2], kZero,
+                          scales.values[2 * (2 * half + j) + c / 2]);
         }
       }
     }
   }
 
-  // Totals lie in shared memory, each thread's 256 floats apart.
+  // Totals lie in shared memory, each thread's kGroupedConsumers floats apart.
   __device__ float& Total(uint32_t j, uint32_t n, uint32_t c, uint32_t thread) {
-    return shared_.totals[((j * 4 + n) * 4 + c) * kGroupedConsumers + thread];
+    return shared_.totals[((j * kMoeWarpColumns + n) * 4 + c) * kGroupedConsumers + thread];
   }
   template <uint32_t kColumns>
   __device__ __forceinline__ void AddTurn(uint32_t turn, const float (&sums)[4][kColumns][4]) {
@@ -212,26 +218,26 @@ class W13Consumer {
 
   // The warps of gate and up of a unit have the same rows and channels in the same lanes; each
   // makes half of the unit's channels.
-  __device__ void Activate(const GroupedItem& item, uint32_t first_row, uint32_t rows,
-                           uint32_t unit) {
-    const bool is_up = warp_ / item.row_groups % 2 == 1;
-    const uint32_t apart = item.row_groups * kWarpLanes;
-    const uint32_t gate = is_up ? threadIdx.x - apart : threadIdx.x;
-    const uint64_t row_bytes = uint64_t{work_.units} * kMoeInputBytes;
-    char* to =
-        work_.inner + uint64_t{2} * (item.first + first_row) * row_bytes + unit * kMoeInputBytes;
-    for (uint32_t n = 0; n * 8 < rows; ++n) {
+  __device__ void Activate(const GroupedItem& item, const GroupedShare& share, uint32_t unit) {
+    const bool is_up = share.strip % 2 == 1;
+    const uint32_t gate_strip = share.strip - (is_up ? 1 : 0);
+    const uint32_t gate = GroupedShare::WarpOf(item, gate_strip, share.group) * kWarpLanes + lane_;
+    const uint32_t up =
+        GroupedShare::WarpOf(item, gate_strip + 1, share.group) * kWarpLanes + lane_;
+    const uint64_t first_choice = uint64_t{unit} * work_.num_choices + item.first + share.first_row;
+    char* to = work_.inner + 2 * first_choice * kMoeInputBytes;
+    for (uint32_t n = 0; n * 8 < share.rows; ++n) {
 #pragma unroll
       for (uint32_t c = 0; c < 4; ++c) {
         const uint32_t row = n * 8 + 2 * t_ + c % 2;
-        if (row >= rows) continue;
+        if (row >= share.rows) continue;
 #pragma unroll
         for (uint32_t i = 0; i < 2; ++i) {
           const uint32_t j = (is_up ? 2 : 0) + i;
-          const SplitActivation inner(Total(j, n, c, gate), Total(j, n, c, gate + apart));
+          const SplitActivation inner(Total(j, n, c, gate), Total(j, n, c, up));
           const uint32_t channel = 16 * j + 8 * (c / 2) + g_;
-          auto* high = reinterpret_cast<bf16*>(to + uint64_t{2} * row * row_bytes);
-          auto* low = reinterpret_cast<bf16*>(to + (uint64_t{2} * row + 1) * row_bytes);
+          auto* high = reinterpret_cast<bf16*>(to + 2 * row * kMoeInputBytes);
+          auto* low = reinterpret_cast<bf16*>(to + (2 * row + 1) * kMoeInputBytes);
           high[channel] = inner.high;
           low[channel] = inner.low;
         }
@@ -256,14 +262,13 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
   InitGroupedRing(shared, work.num_stages);
   const uint32_t num_items = work.w13_items[work.num_experts];
   if (threadIdx.x >= kGroupedConsumers) {
-    W13Producer<kBits> producer(work, shared);
-    for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
-      producer.Stream(GroupedItem::OfW13(work, item));
-    }
+    W13Producer<kBits>(work, shared).StreamAll(num_items);
     return;
   }
   W13Consumer<kBits> consumer(work, shared);
-  for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+  for (uint32_t i = 0;; ++i) {
+    const uint32_t item = consumer.Item(i);
+    if (item >= num_items) return;
     consumer.Run(GroupedItem::OfW13(work, item));
   }
 }

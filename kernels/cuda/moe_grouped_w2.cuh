@@ -17,18 +17,24 @@ template <uint32_t kBits>
 class W2Producer {
  public:
   __device__ W2Producer(const MoeGroupedWork& work, const GroupedShared& shared)
-      : work_(work), shared_(shared), ring_(shared, work) {}
+      : work_(work), ring_(shared, work), taker_(work, shared) {}
 
-  __device__ void Stream(const GroupedItem& item) {
-    const uint32_t strips = W2Strips(work_, item);
-    if (strips == 0) return;
-    for (uint32_t unit = 0; unit < work_.units; ++unit) StreamUnit(item, strips, unit);
+  __device__ void StreamAll(uint32_t num_items) {
+    uint32_t number = taker_.Take(num_items);
+    for (; number < num_items; number = taker_.Take(num_items)) {
+      const GroupedItem item = GroupedItem::OfW2(work_, number);
+      const uint32_t strips = W2Strips(work_, item);
+      if (strips == 0) continue;
+      taker_.Publish(number);
+      for (uint32_t unit = 0; unit < work_.units; ++unit) StreamUnit(item, strips, unit);
+    }
+    taker_.Publish(number);
+    ring_.EndAll();
   }
 
  private:
   static constexpr uint32_t kTileBytes = kBits * 128;
   static constexpr uint32_t kStripBytes = 4 * kTileBytes;
-  static constexpr uint32_t kInputBytes = kBits == 4 ? kMoeInputBytes : kMoeUnitChannels * 2;
 
   __device__ void StreamUnit(const GroupedItem& item, uint32_t strips, uint32_t unit) {
     const ExpertLayout& layout = work_.layout;
@@ -44,29 +50,24 @@ class W2Producer {
     const char* scales = slice + layout.w2_scales_offset +
                          (first * groups + in_slice / layout.w2_group) * kMoeScaleBytes;
     const MoeStageShape shape = {item.strips, kStripBytes};
-    char* stage =
-        ring_.Begin(strips * (kStripBytes + kMoeScaleBytes) + 2 * item.count * kInputBytes);
-    IssueParts(2 * strips, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+    const uint32_t input_bytes = 2 * item.count * kMoeInputBytes;
+    char* stage = ring_.Begin(strips * (kStripBytes + kMoeScaleBytes) + input_bytes);
+    IssueParts(2 * strips + 1, ring_.barrier(), [&](uint32_t i) -> CopyPart {
+      if (i == 2 * strips) {
+        const uint64_t choice = uint64_t{unit} * work_.num_choices + item.first;
+        return {stage + shape.inputs(), work_.inner + 2 * choice * kMoeInputBytes, input_bytes};
+      }
       if (i < strips) return {stage + i * kStripBytes, tiles + i * strip_bytes, kStripBytes};
       const uint32_t s = i - strips;
       return {stage + shape.scales() + s * kMoeScaleBytes, scales + s * groups * kMoeScaleBytes,
               kMoeScaleBytes};
     });
-    char* inputs = stage + shape.inputs();
-    const char* inner =
-        work_.inner + (uint64_t{2} * item.first * work_.units + unit) * kMoeInputBytes;
-    for (uint32_t r = 0; r < 2 * item.count; r += kWarpLanes) {
-      IssueParts(min(kWarpLanes, 2 * item.count - r), ring_.barrier(), [&](uint32_t i) -> CopyPart {
-        return {inputs + (r + i) * kMoeInputBytes,
-                inner + uint64_t{r + i} * work_.units * kMoeInputBytes, kInputBytes};
-      });
-    }
     ring_.End();
   }
 
   const MoeGroupedWork& work_;
-  const GroupedShared& shared_;
   GroupedRingFiller ring_;
+  GroupedItemTaker taker_;
 };
 
 template <uint32_t kBits>
@@ -80,24 +81,20 @@ class W2Consumer {
         g_(lane_ / 4),
         t_(lane_ % 4) {}
 
+  __device__ uint32_t Item(uint32_t i) { return ring_.Item(i); }
+
   __device__ void Run(const GroupedItem& item) {
-    const uint32_t strips = W2Strips(work_, item);
-    if (strips == 0) return;
-    const uint32_t first_row = warp_ % item.row_groups * kMoeW2Rows;
-    const uint32_t rows = warp_ / item.row_groups < strips && first_row < item.count
-                              ? min(kMoeW2Rows, item.count - first_row)
-                              : 0;
-    switch ((rows + 3) / 4) {
+    GroupedShare share = GroupedShare::Of<4>(item, warp_);
+    if (share.strip >= W2Strips(work_, item)) share.rows = 0;
+    switch ((share.rows + 3) / 4) {
       case 0:
         return Skip();
       case 1:
-        return Multiply<1>(item, first_row, rows);
+        return Multiply<1>(item, share);
       case 2:
-        return Multiply<2>(item, first_row, rows);
-      case 3:
-        return Multiply<3>(item, first_row, rows);
+        return Multiply<2>(item, share);
       default:
-        return Multiply<4>(item, first_row, rows);
+        return Multiply<kMoeWarpColumns>(item, share);
     }
   }
 
@@ -112,35 +109,36 @@ class W2Consumer {
     }
   }
 
-  // Row first_row + 4n + t (both of its columns) and outputs 16j + g, 16j + 8 + g of the strip.
+  // Row 4n + t of the share (both of its columns) and outputs 16j + g, 16j + 8 + g of the strip.
   // Units are added in parts of kMoePartUnits, and parts to the total, as the decode kernel does.
   template <uint32_t kColumns>
-  __device__ void Multiply(const GroupedItem& item, uint32_t first_row, uint32_t num_rows) {
+  __device__ void Multiply(const GroupedItem& item, const GroupedShare& share) {
     const MoeStageShape shape = {item.strips, kStripBytes};
-    const uint32_t strip = warp_ / item.row_groups;
-    const uint32_t scales_at = shape.scales() + strip * kMoeScaleBytes;
-    const uint32_t rows_at = shape.inputs() + 2 * first_row * kMoeInputBytes;
+    const uint32_t tiles_at = share.strip * kStripBytes;
+    const uint32_t scales_at = shape.scales() + share.strip * kMoeScaleBytes;
+    const uint32_t rows_at = shape.inputs() + 2 * share.first_row * kMoeInputBytes;
     float parts[4][kColumns][2] = {};
     float totals[4][kColumns][2] = {};
 #pragma unroll 1
     for (uint32_t unit = 0; unit < work_.units; ++unit) {
       const char* stage = ring_.Wait();
       const char* rows = stage + rows_at;
-      float products[4][kColumns][4] = {};
-      MultiplyRun<kBits, 4, kColumns>(stage + strip * kStripBytes,
-                                      rows + g_ * kMoeInputBytes + t_ * 4, lane_, products);
-      AddUnit<kColumns>(unit % kMoePartUnits == 0, stage + scales_at, rows, products, parts);
+      const auto add = [&](uint32_t outputs, const float(&products)[2][kColumns][4]) {
+        AddUnit<kColumns>(unit % kMoePartUnits == 0, stage + scales_at, rows, outputs, products,
+                          parts);
+      };
+      MultiplyRun<kBits, 4, kMoeInputBytes, kColumns>(stage + tiles_at, rows, lane_, add);
       ring_.Release();
       if ((unit + 1) % kMoePartUnits == 0 || unit + 1 == work_.units) {
         AddPart<kColumns>(unit < kMoePartUnits, parts, totals);
       }
     }
-    Store<kColumns>(item, strip, first_row, num_rows, totals);
+    Store<kColumns>(item, share, totals);
   }
 
   template <uint32_t kColumns>
   __device__ __forceinline__ void AddUnit(bool is_first, const char* group, const char* rows,
-                                          const float (&products)[4][kColumns][4],
+                                          uint32_t outputs, const float (&products)[2][kColumns][4],
                                           float (&parts)[4][kColumns][2]) {
     const LaneScales scales(group, g_);
 #pragma unroll
@@ -149,13 +147,14 @@ class W2Consumer {
       const float bias =
           PairBias(SumOfInputs<kBits>(row), SumOfInputs<kBits>(row + kMoeInputBytes), kZero);
 #pragma unroll
-      for (uint32_t j = 0; j < 4; ++j) {
+      for (uint32_t j = 0; j < 2; ++j) {
 #pragma unroll
         for (uint32_t half = 0; half < 2; ++half) {
+          const uint32_t block = 2 * outputs + j;
           const float(&product)[4] = products[j][n];
           const float value = PairOutput(product[2 * half], product[2 * half + 1], bias,
-                                         scales.values[2 * j + half]);
-          float& part = parts[j][n][half];
+                                         scales.values[2 * block + half]);
+          float& part = parts[block][n][half];
           part = is_first ? value : __fadd_rn(value, part);
         }
       }
@@ -179,14 +178,14 @@ class W2Consumer {
   }
 
   template <uint32_t kColumns>
-  __device__ __forceinline__ void Store(const GroupedItem& item, uint32_t strip, uint32_t first_row,
-                                        uint32_t num_rows, const float (&totals)[4][kColumns][2]) {
-    const uint32_t column = (item.part * item.strips + strip) * 64 + g_;
+  __device__ __forceinline__ void Store(const GroupedItem& item, const GroupedShare& share,
+                                        const float (&totals)[4][kColumns][2]) {
+    const uint32_t column = (item.part * item.strips + share.strip) * 64 + g_;
 #pragma unroll
     for (uint32_t n = 0; n < kColumns; ++n) {
       const uint32_t row = n * 4 + t_;
-      if (row >= num_rows) continue;
-      const auto choice = static_cast<uint64_t>(work_.members[item.first + first_row + row]);
+      if (row >= share.rows) continue;
+      const auto choice = static_cast<uint64_t>(work_.members[item.first + share.first_row + row]);
       float* to = work_.outputs + choice * work_.strips_a_pass * 64 + column;
 #pragma unroll
       for (uint32_t j = 0; j < 4; ++j) {
@@ -212,14 +211,13 @@ __global__ void __launch_bounds__(kGroupedThreads, 1)
   InitGroupedRing(shared, work.num_stages);
   const uint32_t num_items = work.w2_items[work.num_experts];
   if (threadIdx.x >= kGroupedConsumers) {
-    W2Producer<kBits> producer(work, shared);
-    for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
-      producer.Stream(GroupedItem::OfW2(work, item));
-    }
+    W2Producer<kBits>(work, shared).StreamAll(num_items);
     return;
   }
   W2Consumer<kBits> consumer(work, shared);
-  for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
+  for (uint32_t i = 0;; ++i) {
+    const uint32_t item = consumer.Item(i);
+    if (item >= num_items) return;
     consumer.Run(GroupedItem::OfW2(work, item));
   }
 }

@@ -22,6 +22,7 @@ struct MoeSortWork {
   uint32_t* offsets;
   uint32_t* w13_items;
   uint32_t* w2_items;
+  uint32_t* taken;  // zeros, kMoeGroupedLaunches
 };
 
 __device__ __forceinline__ bool IsColdRecord(uint64_t address, uint64_t begin, uint64_t end) {
@@ -53,6 +54,7 @@ __global__ void __launch_bounds__(kMoeGroupedExperts, 1)
   __shared__ uint32_t sums[kWarpLanes];
   const uint32_t expert = threadIdx.x;
   counts[expert] = 0;
+  if (threadIdx.x < kMoeGroupedLaunches) work.taken[threadIdx.x] = 0;
   __syncthreads();
   for (uint32_t p = threadIdx.x; p < work.num_pairs; p += kMoeGroupedExperts) {
     atomicAdd(&counts[work.expert_ids[p]], 1u);

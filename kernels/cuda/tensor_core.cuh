@@ -20,6 +20,21 @@ __device__ __forceinline__ void MultiplyBf16(float (&sums)[4], uint32_t a0, uint
       : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
+// The B operand's part of a lane for 16 inputs of 8 rows (b[0], b[1]), and for the next 8 rows
+// (b[2], b[3]), from shared memory. The lane gives the address of eight inputs: lanes 0 to 7 the
+// first of each row, 8 to 15 the second, 16 to 31 likewise of the next rows; the single form asks 0
+// to 15. Kept in order with the waits for what is read, hence volatile.
+__device__ __forceinline__ void LoadColumns(uint32_t (&b)[4], uint32_t at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(b[0]), "=r"(b[1]), "=r"(b[2]), "=r"(b[3])
+               : "r"(at));
+}
+__device__ __forceinline__ void LoadColumns(uint32_t (&b)[2], uint32_t at) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
+               : "=r"(b[0]), "=r"(b[1])
+               : "r"(at));
+}
+
 }  // namespace spearfish::kernels
 
 #endif  // KERNELS_CUDA_TENSOR_CORE_CUH_

@@ -193,7 +193,6 @@ void BenchMoe(Bench& bench, const Ceilings& ceilings) {
       std::printf("moe INT%u hot, %2u rows: %7.2f us a layer, %4.0f GB/s, %.2f of HBM\n", bits,
                   rows, micros, bytes / 1e3 / micros, bytes / 1e3 / micros / ceilings.hbm);
     }
-    BenchPrefill(moe, bits);
     if (bits == 8) continue;
     for (const uint32_t cold : {1u, 2u, 4u, 8u}) {
       const auto [micros, bytes] = moe.Run(1, cold);
@@ -212,6 +211,13 @@ void BenchMoe(Bench& bench, const Ceilings& ceilings) {
                 micros, bytes / 1e3 / micros);
   }
   BenchAllCold(small, "1024 x 512, 8 of 32,", {4, 16, 64}, ceilings);
+}
+
+void BenchMoePrefill(Bench& bench) {
+  for (const uint32_t bits : {4u, 8u}) {
+    MoeBench moe(bench, kLarge, bits, false);
+    BenchPrefill(moe, bits);
+  }
   BenchDenseExpert(bench);
 }
 
