@@ -201,8 +201,8 @@ class ServingTest(unittest.TestCase):
     def test_prompt_that_fills_the_whole_length(self):
         length = self.gateway.control("GetModelInfo").max_model_len
         prompt = (PROMPT * length)[:length - 1]
-        result = Result(self.gateway.stream(stream_request(prompt, None, temperature=0,
-                                                           ignore_eos=True)))
+        request = stream_request(prompt, None, temperature=0, ignore_eos=True)
+        result = Result(self.gateway.stream(request, timeout=900))  # a sanitizer takes minutes
         self.assertEqual(len(result.tokens), 1)
         self.assertEqual(result.finish.finish_reason, inference_pb2.FINISH_REASON_LENGTH)
         self.assert_status(grpc.StatusCode.INVALID_ARGUMENT, str(length), lambda: list(
