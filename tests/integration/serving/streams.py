@@ -4,6 +4,7 @@ import threading
 
 import grpc
 from client import Client, stream_request
+from fleet import eventually
 
 PROMPT = [17, 4, 250, 90, 33, 8, 121, 60]
 
@@ -52,17 +53,19 @@ class Streams:
         self.client = Client(endpoint)
         self.stopping = threading.Event()
         self.finished, self.problems = 0, []
+        self.messages = [0] * num_threads
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._run, args=(i,)) for i in range(num_threads)]
         for thread in self.threads:
             thread.start()
 
-    def _run(self, number):
+    def _run(self, thread):
+        number = thread
         while not self.stopping.is_set() and not self.problems:
             request, expected = self.reference[number % len(self.reference)]
             number += 1
             try:
-                got = whole(self.client.stream(request, timeout=600))
+                got = whole(self._counted(thread, self.client.stream(request, timeout=600)))
                 problem = None if got == expected else f"differs: {got} from {expected}"
             except grpc.RpcError as error:
                 problem = f"{error.code()}: {error.details()}"
@@ -70,6 +73,17 @@ class Streams:
                 self.finished += 1
                 if problem:
                     self.problems.append(problem)
+
+    def _counted(self, thread, messages):
+        for message in messages:
+            self.messages[thread] += 1
+            yield message
+
+    def await_progress(self):
+        """Every thread has got another message."""
+        before = list(self.messages)
+        eventually(lambda: self.problems or all(now > then for now, then
+                                                in zip(self.messages, before)), "all go on")
 
     def stop(self):
         self.stopping.set()
