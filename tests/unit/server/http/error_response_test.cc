@@ -5,9 +5,9 @@
 
 #include <utility>
 
-#include "server/http/request_identity.h"
 #include "server/http/json_fields.h"
 #include "server/http/percent_decoding.h"
+#include "server/http/request_identity.h"
 
 namespace spearfish::server {
 namespace {
