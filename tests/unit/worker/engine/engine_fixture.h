@@ -44,6 +44,9 @@ class EngineTest : public ::testing::Test {
   // Far beyond any test: reaching it is a failure.
   static constexpr absl::Duration kLong = absl::Seconds(120);
 
+  // While what a derived fixture's clock and callbacks use is still there.
+  void TearDown() override { engine_.reset(); }
+
   void Start(const EngineOptions& options = {}, FakeModelOptions model_options = {},
              std::function<void(const StepInput&)> on_forward = nullptr) {
     engine_.reset();
