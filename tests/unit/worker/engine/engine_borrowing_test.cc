@@ -31,9 +31,6 @@ FakeModelOptions BorrowingModel() {
 
 class EngineBorrowingTest : public EngineTest {
  protected:
-  // Before the source that it uses.
-  void TearDown() override { engine_.reset(); }
-
   GrowingBlockSource& MakeSource(uint32_t num_extents, uint32_t num_reserved,
                                  uint32_t blocks_per_extent) {
     engine_.reset();
