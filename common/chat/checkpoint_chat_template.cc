@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/chat/ordered_json.h"
 
 namespace spearfish {
 namespace {
@@ -28,9 +29,12 @@ absl::StatusOr<Json> ReadConfig(const std::string& folder) {
   const std::string path = folder + kConfigFile;
   const std::optional<std::string> text = ReadWhole(path);
   if (!text.has_value()) return Json::object();
-  Json config = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  if (!config.is_object()) {
-    return absl::InvalidArgumentError(absl::StrCat("malformed JSON in ", path));
+  absl::StatusOr<Json> config = OrderedJsonParser().Parse(*text);
+  if (!config.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " ", config.status().message()));
+  }
+  if (!config->is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is not a JSON object"));
   }
   return config;
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/chat/ordered_json.h"
 #include "server/http/json_fields.h"
 
 namespace spearfish::server {
@@ -25,7 +26,7 @@ size_t PossibleTagBytes(absl::string_view text, absl::string_view tag) {
 }
 
 std::optional<ToolCall> ParseToolCall(absl::string_view body) {
-  const absl::StatusOr<Json> json = ParseJson(body);
+  const absl::StatusOr<Json> json = OrderedJsonParser().Parse(body);
   if (!json.ok() || !json->is_object()) return std::nullopt;
   const auto name = json->find("name");
   if (name == json->end() || !name->is_string()) return std::nullopt;

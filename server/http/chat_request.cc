@@ -92,7 +92,7 @@ absl::Status ReadLogprobs(const JsonFields& fields, v1::Output& output) {
 }  // namespace
 
 absl::StatusOr<ChatRequest> ReadChatRequest(absl::string_view body) {
-  SF_ASSIGN_OR_RETURN(const Json json, ParseJson(body));
+  SF_ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   SF_ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(json, ""));
   ChatRequest out;
   SF_RETURN_IF_ERROR(RefuseUnsupported(fields));

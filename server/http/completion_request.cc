@@ -105,7 +105,7 @@ absl::Status RefuseOfCompletions(const JsonFields& fields, const v1::Sampling& s
 }  // namespace
 
 absl::StatusOr<CompletionRequest> ReadCompletionRequest(absl::string_view body) {
-  SF_ASSIGN_OR_RETURN(const Json json, ParseJson(body));
+  SF_ASSIGN_OR_RETURN(const Json json, ParseBody(body));
   SF_ASSIGN_OR_RETURN(const JsonFields fields, JsonFields::Of(json, ""));
   CompletionRequest out;
   v1::GenerateStreamRequest common;

@@ -1,57 +1,15 @@
 #include "server/http/json_fields.h"
 
 #include <utility>
-#include <vector>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "common/chat/ordered_json.h"
 
 namespace spearfish::server {
 namespace {
 
 constexpr char kParamPayload[] = "spearfish.v1/param";
-constexpr size_t kMostDepth = 64;
-// An ordered object looks every new member up among those before it: their squares add up.
-constexpr uint64_t kMostLookups = 20'000'000;
-
-// What parsing will cost, before anything is parsed; of malformed text whatever comes out.
-class JsonScan {
- public:
-  explicit JsonScan(absl::string_view text) {
-    bool in_string = false;
-    for (size_t i = 0; i < text.size() && ok(); ++i) {
-      const char byte = text[i];
-      if (in_string) {
-        if (byte == '\\') ++i;
-        in_string = byte != '"';
-      } else if (byte == '"') {
-        in_string = true;
-      } else {
-        Structure(byte);
-      }
-    }
-  }
-
-  bool too_deep() const { return members_.size() > kMostDepth; }
-  bool too_wide() const { return lookups_ > kMostLookups; }
-  bool ok() const { return !too_deep() && !too_wide(); }
-
- private:
-  void Structure(char byte) {
-    if (byte == '[' || byte == '{') {
-      members_.push_back(0);
-    } else if (members_.empty()) {
-      return;
-    } else if (byte == ']' || byte == '}') {
-      members_.pop_back();
-    } else if (byte == ':') {
-      lookups_ += ++members_.back();
-    }
-  }
-
-  std::vector<uint64_t> members_;  // of every open object
-  uint64_t lookups_ = 0;
-};
 
 absl::string_view TypeName(const Json& value) {
   return value.is_array() ? "an array" : value.is_object() ? "an object" : value.type_name();
@@ -59,23 +17,10 @@ absl::string_view TypeName(const Json& value) {
 
 }  // namespace
 
-absl::StatusOr<Json> ParseJson(absl::string_view text) {
-  const JsonScan scan(text);
-  if (scan.too_deep()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the JSON is nested too deeply: at most ", kMostDepth, " levels"));
-  }
-  if (scan.too_wide()) {
-    return absl::InvalidArgumentError("the JSON has objects with too many members");
-  }
-  try {
-    return Json::parse(text.begin(), text.end());
-  } catch (const nlohmann::json::parse_error& error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the body is not JSON in UTF-8: malformed at byte ", error.byte));
-  } catch (const nlohmann::json::exception&) {
-    return absl::InvalidArgumentError("the JSON holds a number that no double can hold");
-  }
+absl::StatusOr<Json> ParseBody(absl::string_view body) {
+  absl::StatusOr<Json> json = OrderedJsonParser().Parse(body);
+  if (json.ok()) return json;
+  return absl::InvalidArgumentError(absl::StrCat("the body ", json.status().message()));
 }
 
 std::string JsonText(const Json& json) {

@@ -17,9 +17,8 @@ namespace spearfish::server {
 // Keeps the order of members: templates print tools as they were written.
 using Json = nlohmann::ordered_json;
 
-// InvalidArgument: malformed, not UTF-8, nested deeper than 64 levels, or objects with so many
-// members that looking them up would take too long.
-absl::StatusOr<Json> ParseJson(absl::string_view text);
+// A whole body; InvalidArgument as OrderedJsonParser says.
+absl::StatusOr<Json> ParseBody(absl::string_view body);
 
 // One line, valid UTF-8 whatever the strings hold.
 std::string JsonText(const Json& json);

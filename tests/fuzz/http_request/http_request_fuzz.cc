@@ -22,7 +22,7 @@ bool IsUtf8(absl::string_view text) { return ValidUtf8Prefix(text) == text.size(
 // A refusal says why, in a body that is JSON.
 void CheckRefusal(const absl::Status& status) {
   SF_CHECK(absl::IsInvalidArgument(status));
-  const auto body = ParseJson(ErrorBody(ErrorOf(status)));
+  const auto body = ParseBody(ErrorBody(ErrorOf(status)));
   SF_CHECK(body.ok() && !(*body)["error"]["message"].get<std::string>().empty());
 }
 
@@ -47,7 +47,7 @@ void FuzzChat(absl::string_view body) {
   }
   SF_CHECK(chat->tools == !chat->request.chat().tools_json().empty());
   for (const std::string& tool : chat->request.chat().tools_json()) {
-    const auto json = ParseJson(tool);
+    const auto json = ParseBody(tool);
     SF_CHECK(json.ok() && json->is_object());
   }
 }

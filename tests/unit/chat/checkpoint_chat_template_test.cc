@@ -64,7 +64,7 @@ TEST_F(CheckpointChatTemplate, NamesWhatIsWrong) {
   Write("tokenizer_config.json", R"({"chat_template": [7]})");
   EXPECT_EQ(Render().status().code(), absl::StatusCode::kInvalidArgument);
   Write("tokenizer_config.json", "{");
-  EXPECT_THAT(std::string(Render().status().message()), HasSubstr("malformed JSON"));
+  EXPECT_THAT(std::string(Render().status().message()), HasSubstr("is not JSON"));
   Write("chat_template.jinja", "{% include 'x' %}");
   Write("tokenizer_config.json", "{}");
   EXPECT_THAT(std::string(Render().status().message()), HasSubstr("the tag include"));

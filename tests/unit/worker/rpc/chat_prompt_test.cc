@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/config/generation_config.h"
 #include "tests/unit/worker/rpc/byte_tokenizer.h"
 #include "worker/rpc/request_conversion.h"
@@ -78,10 +79,21 @@ TEST_F(ChatPrompt, NamesTheFieldThatIsWrong) {
   ExpectInvalid(Render(""), "chat.messages[0].tool_calls[0].arguments_json is not a JSON object");
   message.clear_tool_calls();
   chat_.add_tools_json("{");
-  ExpectInvalid(Render(""), "chat.tools_json[0] is not a JSON object");
+  ExpectInvalid(Render(""), "chat.tools_json[0] is not JSON in UTF-8: malformed at byte 2");
   chat_.clear_tools_json();
   chat_.set_variables_json("7");
   ExpectInvalid(Render(""), "chat.variables_json is not a JSON object");
+}
+
+TEST_F(ChatPrompt, BoundsTheWorkOfAllTexts) {
+  Add("user", "Hi");
+  std::string wide = "{";
+  for (int i = 0; i < 3000; ++i) absl::StrAppend(&wide, i == 0 ? "\"" : ",\"", i, "\":0");
+  absl::StrAppend(&wide, "}");
+  for (int i = 0; i < 3; ++i) chat_.add_tools_json(wide);
+  EXPECT_TRUE(Render("{{ tools | length }}").ok());
+  for (int i = 0; i < 3; ++i) chat_.add_tools_json(wide);
+  ExpectInvalid(Render(""), "chat.tools_json[4] is JSON whose objects have too many members");
 }
 
 TEST_F(ChatPrompt, PassesOnWhatTheTemplateRefuses) {

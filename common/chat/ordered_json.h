@@ -1,0 +1,29 @@
+// JSON from outside whose members keep their order, as templates print it.
+#ifndef COMMON_CHAT_ORDERED_JSON_H_
+#define COMMON_CHAT_ORDERED_JSON_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace spearfish {
+
+// Parses the texts that belong to one request, with a bound on the work of all of them together: an
+// ordered object looks every new member up among those before it, so their squares add up.
+class OrderedJsonParser {
+ public:
+  static constexpr int kMostDepth = 64;
+
+  // InvalidArgument "is not JSON ...", to be put behind a name: malformed, not UTF-8, nested deeper
+  // than kMostDepth levels, or more members than there is work left for.
+  absl::StatusOr<nlohmann::ordered_json> Parse(absl::string_view text);
+
+ private:
+  uint64_t lookups_left_ = 20'000'000;  // 0.1 s or so
+};
+
+}  // namespace spearfish
+
+#endif  // COMMON_CHAT_ORDERED_JSON_H_
