@@ -77,6 +77,9 @@ void AddAdmissionFlags(CLI::App& app, Flags& flags) {
   app.add_option("--max-per-client", flags.options.admission.max_per_client,
                  "Requests of one client that may wait and run; 0 = no limit")
       ->capture_default_str();
+  app.add_option("--max-priority", flags.options.admission.max_priority,
+                 "Priority that a client can have at most; a larger one counts as this")
+      ->capture_default_str();
   app.add_option("--queue-timeout-s", flags.queue_timeout_s,
                  "A request that would wait longer, or past its deadline, is refused")
       ->capture_default_str();

@@ -42,12 +42,27 @@ void AdmissionController::SetCapacity(uint64_t num_sequences) {
   std::vector<Call> calls;
   {
     const MutexLock lock(mutex_);
-    queue_.SetCapacity(num_sequences);
     std::vector<AdmissionOutcome> outcomes;
+    queue_.SetCapacity(num_sequences, outcomes);
     queue_.Advance(clock_(), outcomes);
     calls = Collect(std::move(outcomes));
   }
   Run(std::move(calls));
+}
+
+std::vector<std::string> AdmissionController::Abort(const std::vector<std::string>& request_ids) {
+  std::vector<std::string> aborted;
+  std::vector<Call> calls;
+  {
+    const MutexLock lock(mutex_);
+    std::vector<AdmissionOutcome> outcomes;
+    for (const std::string& id : request_ids) {
+      if (queue_.Abort(id, outcomes)) aborted.push_back(id);
+    }
+    calls = Collect(std::move(outcomes));
+  }
+  Run(std::move(calls));
+  return aborted;
 }
 
 void AdmissionController::Ended(uint64_t id) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -57,6 +58,9 @@ class AdmissionController {
   bool Withdraw(uint64_t id);
 
   void SetCapacity(uint64_t num_sequences);
+
+  // Refuses what waits under one of these request ids; which those were.
+  std::vector<std::string> Abort(const std::vector<std::string>& request_ids);
 
   uint32_t num_waiting() const;
   uint64_t num_running_sequences() const;

@@ -20,21 +20,38 @@ Refusal AdmissionQueue::Refuse(RefusalReason reason, std::string message) const 
   return {reason, std::move(message), std::max(options_.least_retry, service_time_ * rounds)};
 }
 
-absl::Duration AdmissionQueue::EstimateWait(const AdmissionRequest& request,
-                                            const Client* client) const {
-  if (capacity_ == 0 || running_sequences_ + request.num_sequences <= capacity_) {
-    if (waiting_.empty()) return absl::ZeroDuration();
+// One that is larger than the capacity goes alone.
+bool AdmissionQueue::Fits(uint32_t num_sequences) const {
+  return running_sequences_ == 0 || running_sequences_ + num_sequences <= capacity_;
+}
+
+bool AdmissionQueue::StartsAtOnce(const AdmissionRequest& request) const {
+  if (capacity_ == 0) return running_.size() < options_.max_waiting;
+  return waiting_.empty() && Fits(request.num_sequences);
+}
+
+// Of its client's those that come before it; the others' come in turn. Requests of larger priority
+// may still come: an estimate that is too short is corrected by Advance.
+uint64_t AdmissionQueue::SequencesAhead(const AdmissionRequest& request) const {
+  const int64_t place = -int64_t{request.priority};
+  uint64_t own = request.num_sequences;
+  uint64_t num_clients = 1;
+  for (const auto& [name, client] : clients_) {
+    if (client.waiting.empty() || client.waiting.begin()->first.first > place) continue;
+    if (name != request.client) {
+      ++num_clients;
+      continue;
+    }
+    for (const auto& [other, id] : client.waiting) {
+      if (other.first <= place) own += waiting_.at(id).request.num_sequences;
+    }
   }
-  // Its client's share: the others come before it in turn, but no more than wait. Requests of
-  // larger priority may still come: an estimate that is too short is corrected by Advance.
-  uint64_t ahead = waiting_sequences_;
-  if (client != nullptr || !clients_.empty()) {
-    const uint64_t own = (client == nullptr ? 0 : client->waiting_sequences);
-    uint64_t with_waiting = client == nullptr || client->waiting.empty() ? 1 : 0;
-    for (const auto& [name, other] : clients_) with_waiting += other.waiting.empty() ? 0 : 1;
-    ahead = std::min(ahead, (own + request.num_sequences) * with_waiting);
-  }
-  return service_time_ * (static_cast<double>(ahead + request.num_sequences) /
+  return std::min(waiting_sequences_ + request.num_sequences, own * num_clients);
+}
+
+absl::Duration AdmissionQueue::EstimateWait(const AdmissionRequest& request) const {
+  if (StartsAtOnce(request)) return absl::ZeroDuration();
+  return service_time_ * (static_cast<double>(SequencesAhead(request)) /
                           static_cast<double>(std::max<uint64_t>(1, capacity_)));
 }
 
@@ -65,45 +82,82 @@ std::optional<uint64_t> AdmissionQueue::FindVictim(const AdmissionRequest& newco
   return victim->waiting.rbegin()->second;
 }
 
-std::optional<Refusal> AdmissionQueue::Offer(uint64_t id, AdmissionRequest request, absl::Time now,
-                                             std::vector<AdmissionOutcome>& displaced) {
-  const auto found = clients_.find(request.client);
-  const Client* const client = found == clients_.end() ? nullptr : &found->second;
-  if (client != nullptr && options_.max_per_client > 0 &&
-      client->waiting.size() + client->running >= options_.max_per_client) {
-    return Refuse(
-        RefusalReason::kClientLimit,
-        absl::StrCat("too many requests of one client: ", client->waiting.size() + client->running,
-                     " wait or run, at most ", options_.max_per_client, "; wait for one to end"));
+std::optional<Refusal> AdmissionQueue::CheckLimits(const AdmissionRequest& request,
+                                                   absl::Time now) const {
+  const auto client = clients_.find(request.client);
+  if (client != clients_.end() && options_.max_per_client > 0) {
+    const size_t has = client->second.waiting.size() + client->second.running;
+    if (has >= options_.max_per_client) {
+      return Refuse(RefusalReason::kClientLimit,
+                    absl::StrCat("too many requests of one client: ", has, " wait or run, at most ",
+                                 options_.max_per_client, "; wait for one to end"));
+    }
   }
-  const absl::Duration wait = EstimateWait(request, client);
-  if (now + wait > LatestStart(request, now)) {
-    return Refuse(RefusalReason::kTooLate,
-                  absl::StrCat("can't start in time: about ", absl::FormatDuration(wait),
-                               " to wait; allow more time or try again later"));
+  const absl::Duration wait = EstimateWait(request);
+  if (now + wait <= LatestStart(request, now)) return std::nullopt;
+  return Refuse(RefusalReason::kTooLate,
+                absl::StrCat("can't start in time: about ", absl::FormatDuration(wait),
+                             " to wait; allow more time or try again later"));
+}
+
+std::optional<Refusal> AdmissionQueue::MakeRoom(const AdmissionRequest& request,
+                                                std::vector<AdmissionOutcome>& displaced) {
+  const uint64_t bytes = waiting_bytes_ + request.bytes;
+  const bool has_place = capacity_ != 0 && waiting_.size() < options_.max_waiting &&
+                         bytes <= options_.max_waiting_bytes;
+  if (has_place || StartsAtOnce(request)) return std::nullopt;
+  const std::string full = absl::StrCat("queue is full: ", waiting_.size(), " requests wait (",
+                                        waiting_bytes_, " bytes); try again later");
+  const std::optional<uint64_t> victim = FindVictim(request);
+  // One goes for one: a large request does not push many small ones out.
+  if (!victim || bytes - waiting_.at(*victim).request.bytes > options_.max_waiting_bytes) {
+    return Refuse(RefusalReason::kQueueFull, full);
   }
-  const bool no_place = waiting_.size() >= options_.max_waiting ||
-                        waiting_bytes_ + request.bytes > options_.max_waiting_bytes;
-  const bool starts_at_once =
-      waiting_.empty() && (capacity_ == 0 || running_sequences_ == 0 ||
-                           running_sequences_ + request.num_sequences <= capacity_);
-  if (no_place && !starts_at_once) {
-    const std::optional<uint64_t> victim = FindVictim(request);
-    const std::string full = absl::StrCat("queue is full: ", waiting_.size(), " requests wait (",
-                                          waiting_bytes_, " bytes); try again later");
-    if (!victim) return Refuse(RefusalReason::kQueueFull, full);
-    displaced.push_back({*victim, Refuse(RefusalReason::kDisplaced, full)});
-    ForgetIfIdle(TakeOut(*victim).client);
-  }
+  TurnAway(*victim, Refuse(RefusalReason::kDisplaced, full), displaced);
+  return std::nullopt;
+}
+
+void AdmissionQueue::Insert(uint64_t id, AdmissionRequest request, absl::Time now) {
   Client& own = clients_[request.client];
-  if (own.waiting.empty() && own.running == 0) own.virtual_time = virtual_time_;
+  if (own.waiting.empty()) own.virtual_time = std::max(own.virtual_time, virtual_time_);
   const Place place{-int64_t{request.priority}, next_arrival_++};
   own.waiting.emplace(place, id);
   own.waiting_sequences += request.num_sequences;
   waiting_sequences_ += request.num_sequences;
   waiting_bytes_ += request.bytes;
   waiting_.emplace(id, Waiting{std::move(request), place, now});
+}
+
+std::optional<Refusal> AdmissionQueue::Offer(uint64_t id, AdmissionRequest request, absl::Time now,
+                                             std::vector<AdmissionOutcome>& displaced) {
+  request.priority = std::min(request.priority, options_.max_priority);
+  if (std::optional<Refusal> refusal = CheckLimits(request, now)) return refusal;
+  if (std::optional<Refusal> refusal = MakeRoom(request, displaced)) return refusal;
+  Insert(id, std::move(request), now);
   return std::nullopt;
+}
+
+void AdmissionQueue::SetCapacity(uint64_t num_sequences, std::vector<AdmissionOutcome>& refused) {
+  capacity_ = num_sequences;
+  if (capacity_ != 0) return;
+  while (!waiting_.empty()) {
+    TurnAway(waiting_.begin()->first,
+             {RefusalReason::kNoWorker, "no worker is ready; see `spearfish status`, then retry",
+              options_.least_retry},
+             refused);
+  }
+}
+
+bool AdmissionQueue::Abort(absl::string_view request_id, std::vector<AdmissionOutcome>& refused) {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, waiting] : waiting_) {
+    if (waiting.request.request_id == request_id) ids.push_back(id);
+  }
+  for (const uint64_t id : ids) {
+    TurnAway(id, {RefusalReason::kAborted, "aborted before it started", absl::ZeroDuration()},
+             refused);
+  }
+  return !ids.empty();
 }
 
 AdmissionQueue::Clients::iterator AdmissionQueue::NextClient() {
@@ -128,19 +182,16 @@ void AdmissionQueue::Advance(absl::Time now, std::vector<AdmissionOutcome>& outc
     if (now > LatestStart(waiting.request, waiting.since)) late.push_back(id);
   }
   for (const uint64_t id : late) {
-    outcomes.push_back({id, Refuse(RefusalReason::kTooLate,
-                                   "could not start in time; allow more time or try again later")});
-    ForgetIfIdle(TakeOut(id).client);
+    TurnAway(id,
+             Refuse(RefusalReason::kTooLate,
+                    "could not start in time; allow more time or try again later"),
+             outcomes);
   }
   while (!waiting_.empty()) {
     const auto next = NextClient();
     const uint64_t id = next->second.waiting.begin()->second;
     const uint32_t num_sequences = waiting_.at(id).request.num_sequences;
-    // One that is larger than the capacity goes alone.
-    if (capacity_ != 0 && running_sequences_ != 0 &&
-        running_sequences_ + num_sequences > capacity_) {
-      return;
-    }
+    if (capacity_ != 0 && !Fits(num_sequences)) return;
     Client& client = next->second;
     virtual_time_ = std::max(virtual_time_, client.virtual_time);
     client.virtual_time += num_sequences;
@@ -150,6 +201,12 @@ void AdmissionQueue::Advance(absl::Time now, std::vector<AdmissionOutcome>& outc
     static_cast<void>(TakeOut(id));
     outcomes.push_back({id, std::nullopt});
   }
+}
+
+void AdmissionQueue::TurnAway(uint64_t id, Refusal refusal,
+                              std::vector<AdmissionOutcome>& refused) {
+  refused.push_back({id, std::move(refusal)});
+  ForgetIfIdle(TakeOut(id).client);
 }
 
 AdmissionRequest AdmissionQueue::TakeOut(uint64_t id) {

@@ -23,6 +23,7 @@ int HttpStatusOf(grpc::StatusCode code) {
     case grpc::StatusCode::NOT_FOUND:
       return 404;
     case grpc::StatusCode::ALREADY_EXISTS:
+    case grpc::StatusCode::ABORTED:  // by its id, while it waited
       return 409;
     case grpc::StatusCode::RESOURCE_EXHAUSTED:
       return 429;

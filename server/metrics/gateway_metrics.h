@@ -24,10 +24,11 @@ enum class Rejection : uint8_t {
   kDisplaced,  // by one of larger priority, or of a client with less
   kDraining,
   kNoWorker,
+  kAborted,  // while it waited
 };
 
-inline constexpr std::array<const char*, 6> kRejectionNames = {
-    "queue_full", "client_limit", "too_late", "displaced", "draining", "no_worker"};
+inline constexpr std::array<const char*, 7> kRejectionNames = {
+    "queue_full", "client_limit", "too_late", "displaced", "draining", "no_worker", "aborted"};
 
 // Any thread: nothing but atomic counts.
 struct GatewayMetrics {

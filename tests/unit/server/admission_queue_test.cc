@@ -21,7 +21,13 @@ class AdmissionQueueTest : public ::testing::Test {
  protected:
   void Start(const AdmissionOptions& options, uint64_t capacity) {
     queue_.emplace(options);
-    queue_->SetCapacity(capacity);
+    SetCapacity(capacity);
+  }
+  void SetCapacity(uint64_t capacity) {
+    std::vector<AdmissionOutcome> outcomes;
+    queue_->SetCapacity(capacity, outcomes);
+    Take(outcomes);
+    Advance();
   }
 
   // Collects in started_ and refused_.
@@ -77,14 +83,41 @@ TEST_F(AdmissionQueueTest, ARequestLargerThanTheCapacityGoesAlone) {
   EXPECT_THAT(started_, ElementsAre(1, 2));
 }
 
-TEST_F(AdmissionQueueTest, EverythingStartsWhenNoWorkerIsReady) {
-  Start({.max_waiting = 1}, 1);
+TEST_F(AdmissionQueueTest, WithoutAWorkerTheQueueIsToldAndWhatComesStarts) {
+  Start({.max_waiting = 2}, 1);
   Offer(1, {});
   Offer(2, {});
-  queue_->SetCapacity(0);
-  Advance();
+  SetCapacity(0);
+  EXPECT_EQ(refused_.at(2).reason, RefusalReason::kNoWorker);
   Offer(3, {});
-  EXPECT_THAT(started_, ElementsAre(1, 2, 3));
+  EXPECT_THAT(started_, ElementsAre(1, 3));
+  Offer(4, {});
+  EXPECT_EQ(refused_.at(4).reason, RefusalReason::kQueueFull) << "no more than may wait";
+  End(3);
+  Offer(5, {});
+  EXPECT_THAT(started_, ElementsAre(1, 3, 5));
+}
+
+TEST_F(AdmissionQueueTest, AbortsWhatWaits) {
+  Start({}, 1);
+  Offer(1, {.request_id = "a"});
+  Offer(2, {.request_id = "b"});
+  std::vector<AdmissionOutcome> outcomes;
+  EXPECT_FALSE(queue_->Abort("a", outcomes)) << "it runs";
+  EXPECT_TRUE(queue_->Abort("b", outcomes));
+  EXPECT_FALSE(queue_->Abort("b", outcomes));
+  Take(outcomes);
+  EXPECT_EQ(refused_.at(2).reason, RefusalReason::kAborted);
+  EXPECT_EQ(queue_->num_waiting(), 0u);
+}
+
+TEST_F(AdmissionQueueTest, PrioritiesAreBounded) {
+  Start({.max_priority = 5}, 1);
+  Offer(1, {});
+  Offer(2, {.priority = 5});
+  Offer(3, {.priority = 1000});
+  End(1);
+  EXPECT_THAT(started_, ElementsAre(1, 2));
 }
 
 TEST_F(AdmissionQueueTest, LargerPriorityStartsFirst) {
@@ -137,6 +170,18 @@ TEST_F(AdmissionQueueTest, BytesAreBoundedToo) {
   EXPECT_EQ(queue_->waiting_bytes(), 60u);
 }
 
+TEST_F(AdmissionQueueTest, AVictimMakesRoomForItsOwnBytesOnly) {
+  Start({.max_waiting_bytes = 100}, 1);
+  Offer(1, {});
+  Offer(2, {.bytes = 20});
+  Offer(3, {.bytes = 80});
+  Offer(4, {.priority = 1, .bytes = 90});
+  EXPECT_TRUE(refused_.contains(4));
+  Offer(5, {.priority = 1, .bytes = 70});
+  EXPECT_TRUE(refused_.contains(3));
+  EXPECT_EQ(queue_->waiting_bytes(), 90u);
+}
+
 TEST_F(AdmissionQueueTest, AFullQueueMakesRoomForPriorityAndForThoseWhoHaveLess) {
   Start({.max_waiting = 4}, 1);
   for (uint64_t id = 1; id <= 5; ++id) Offer(id, {.client = "greedy"});
@@ -178,6 +223,30 @@ TEST_F(AdmissionQueueTest, RefusesAtOnceWhatCannotStartInTime) {
   EXPECT_FALSE(refused_.contains(4));
 }
 
+TEST_F(AdmissionQueueTest, OnlyWhatComesBeforeItCountsForTheWait) {
+  Start({}, 1);
+  Offer(1, {});
+  now_ += absl::Seconds(2);
+  End(1);  // service time: 2 s
+  for (uint64_t id = 2; id <= 9; ++id) Offer(id, {});
+  const absl::Time deadline = now_ + absl::Seconds(3);
+  Offer(10, {.deadline = deadline});
+  EXPECT_TRUE(refused_.contains(10));
+  Offer(11, {.priority = 1, .deadline = deadline});
+  EXPECT_FALSE(refused_.contains(11));
+  Offer(12, {.client = "other", .deadline = now_ + absl::Seconds(5)});
+  EXPECT_FALSE(refused_.contains(12)) << "after one of larger priority and one in turn";
+}
+
+TEST_F(AdmissionQueueTest, WhatIsLargerThanTheCapacityStartsOnAnIdleOne) {
+  Start({}, 4);
+  Offer(1, {.num_sequences = 9});
+  now_ += absl::Seconds(20);
+  End(1);
+  Offer(2, {.num_sequences = 9, .deadline = now_ + absl::Seconds(1)});
+  EXPECT_THAT(started_, ElementsAre(1, 2));
+}
+
 TEST_F(AdmissionQueueTest, RefusesWhatWaitedTooLong) {
   Start({.longest_wait = absl::Seconds(5)}, 1);
   Offer(1, {});
@@ -213,6 +282,18 @@ TEST_F(AdmissionQueueTest, ARestIsNotSavedUp) {
   // Turns from now on, not four in a row for what it left out before.
   EXPECT_THAT(std::vector<uint64_t>(started_.begin() + 5, started_.end()),
               ElementsAre(11, 12, 6, 13));
+}
+
+TEST_F(AdmissionQueueTest, TurnsAreNotSavedUpBehindALongRequest) {
+  Start({}, 2);
+  Offer(1, {.client = "saver"});  // runs all the time
+  for (uint64_t id = 11; id <= 19; ++id) Offer(id, {.client = "steady"});
+  for (uint64_t id = 11; id <= 14; ++id) End(id);
+  for (uint64_t id = 2; id <= 5; ++id) Offer(id, {.client = "saver"});
+  started_.clear();
+  End(15);
+  for (int i = 0; i < 3; ++i) End(started_.back());
+  EXPECT_THAT(started_, ElementsAre(2, 3, 16, 4)) << "turns from now on, not four in a row";
 }
 
 TEST(AdmissionController, TellsWhoeverWaits) {
