@@ -77,13 +77,6 @@ int ReportFailure(const absl::Status& status) {
   return kFailed;
 }
 
-std::shared_ptr<grpc::Channel> ConnectApart(const std::string& endpoint) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(endpoint, grpc::InsecureChannelCredentials(), arguments);
-}
-
 int ReportFailure(const std::string& endpoint, const grpc::Status& status) {
   const auto code = static_cast<size_t>(status.error_code());
   std::cerr << "error: " << (code < kCodeNames.size() ? kCodeNames[code] : "UNKNOWN") << ": "

@@ -54,10 +54,10 @@ class LoadGenerator::Stream final : public grpc::ClientReadReactor<v1::GenerateS
     if (outcome_.generated_tokens == 0) outcome_.first_token = now - due_;
     outcome_.generated_tokens += static_cast<uint32_t>(num_tokens);
     absl::Time& last = last_tokens_[delta.index()];
-    const bool is_first = last == absl::InfinitePast();
-    const absl::Duration gap = is_first ? absl::ZeroDuration() : (now - last) / num_tokens;
-    outcome_.gaps.insert(outcome_.gaps.end(), static_cast<size_t>(num_tokens - (is_first ? 1 : 0)),
-                         gap);
+    if (last != absl::InfinitePast()) {
+      outcome_.gaps.insert(outcome_.gaps.end(), static_cast<size_t>(num_tokens),
+                           (now - last) / num_tokens);
+    }
     last = now;
   }
 

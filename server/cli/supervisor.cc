@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <set>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -136,27 +138,39 @@ absl::Status Supervisor::Died(Entry& entry, int wait_status) {
 }
 
 void Supervisor::StopAll(int signal_fd) {
+  std::set<int, std::greater<>> ranks;
+  for (const Entry& entry : entries_) ranks.insert(entry.spec.rank);
+  for (const int rank : ranks) StopRank(rank, signal_fd);
+}
+
+void Supervisor::StopRank(int rank, int signal_fd) {
+  for (Entry* const entry : Alive(rank)) entry->child->Signal(SIGTERM);
   const absl::Time deadline = absl::Now() + options_.stop_timeout;
-  for (auto entry = entries_.rbegin(); entry != entries_.rend(); ++entry) {
-    if (entry->child == nullptr) continue;
-    entry->child->Signal(SIGTERM);
-    if (!WaitForEnd(*entry, signal_fd, deadline)) {
-      LogWarning(absl::StrCat(entry->spec.name, " did not stop; killing it"));
-      entry->child->Signal(SIGKILL);
-      waitpid(entry->child->pid(), nullptr, 0);
-    }
+  while (!killing_ && absl::Now() < deadline && !Alive(rank).empty()) {
+    Wait(signal_fd, kTick);
+    ReadOutputs();  // a full pipe would keep one from ending
+    killing_ = StopRequested(signal_fd);
+  }
+  for (Entry* const entry : Alive(rank)) {
+    LogWarning(absl::StrCat(entry->spec.name, killing_ ? ": " : " did not stop; ", "killing it"));
+    entry->child->Signal(SIGKILL);
+    waitpid(entry->child->pid(), nullptr, 0);
     entry->child.reset();
   }
 }
 
-bool Supervisor::WaitForEnd(Entry& entry, int signal_fd, absl::Time deadline) {
-  while (absl::Now() < deadline) {
-    if (waitpid(entry.child->pid(), nullptr, WNOHANG) != 0) return true;
-    Wait(signal_fd, kTick);
-    ReadOutputs();  // a full pipe would keep it from ending
-    if (StopRequested(signal_fd)) return false;
+// Takes in those that have ended.
+std::vector<Supervisor::Entry*> Supervisor::Alive(int rank) {
+  std::vector<Entry*> alive;
+  for (Entry& entry : entries_) {
+    if (entry.spec.rank != rank || entry.child == nullptr) continue;
+    if (waitpid(entry.child->pid(), nullptr, WNOHANG) == 0) {
+      alive.push_back(&entry);
+    } else {
+      entry.child.reset();
+    }
   }
-  return false;
+  return alive;
 }
 
 }  // namespace spearfish::server::cli

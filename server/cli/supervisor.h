@@ -17,12 +17,13 @@ struct ProcessSpec {
   std::string name;               // for messages
   std::vector<std::string> argv;  // argv[0] is a path
   std::string ready_prefix;       // the process is ready once it prints a line that starts so
+  int rank = 0;                   // the largest are stopped first, all of a rank together
 };
 
 struct SupervisorOptions {
   absl::Duration restart_delay = absl::Seconds(1);  // doubles with each death in a row
   absl::Duration restart_delay_max = absl::Seconds(30);
-  absl::Duration stop_timeout = absl::Seconds(40);  // per process group of equal rank, then SIGKILL
+  absl::Duration stop_timeout = absl::Seconds(40);  // of the processes of a rank, then SIGKILL
 };
 
 // Owns the children and the calling thread for the length of Run. SIGINT, SIGTERM and SIGCHLD must
@@ -32,14 +33,14 @@ class Supervisor {
   // `on_ready` gets the rest of a process's ready line each time one becomes ready.
   using OnReady = std::function<void(const ProcessSpec& spec, const std::string& rest)>;
 
-  // Processes start in order and are stopped in reverse order.
+  // Processes start in order.
   Supervisor(std::vector<ProcessSpec> specs, SupervisorOptions options, OnReady on_ready);
 
   static void BlockSignals();
 
   // Until SIGINT or SIGTERM (OK), or until a process ends by itself with a failure before it was
-  // ever ready (FailedPrecondition: starting it again would not help). A second signal kills. All
-  // children have ended when it returns.
+  // ever ready (FailedPrecondition: starting it again would not help). A second signal kills all of
+  // them. All children have ended when it returns.
   absl::Status Run();
 
  private:
@@ -58,11 +59,13 @@ class Supervisor {
   void ReadOutputs();
   void Wait(int signal_fd, absl::Duration at_most);
   void StopAll(int signal_fd);
-  bool WaitForEnd(Entry& entry, int signal_fd, absl::Time deadline);
+  void StopRank(int rank, int signal_fd);
+  std::vector<Entry*> Alive(int rank);
 
   const SupervisorOptions options_;
   const OnReady on_ready_;
   std::vector<Entry> entries_;
+  bool killing_ = false;  // a second signal came
 };
 
 }  // namespace spearfish::server::cli

@@ -101,7 +101,8 @@ std::vector<ProcessSpec> MakeSpecs(const UpFlags& flags, const std::string& sock
   specs.push_back({.name = "gateway",
                    .argv = std::move(gateway),
                    .ready_prefix = absl::StrCat("spearfish-gateway ready: ", addresses.size(),
-                                                " of ", addresses.size(), " workers at ")});
+                                                " of ", addresses.size(), " workers at "),
+                   .rank = 1});  // what it has admitted ends before the workers do
   return specs;
 }
 

@@ -6,8 +6,11 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
+
+#include "tests/support/temp_dir.h"
 
 namespace spearfish::server::cli {
 namespace {
@@ -68,6 +71,47 @@ TEST_F(SupervisorTest, KillsWhatIgnoresSigterm) {
   Supervisor supervisor(
       {Shell("trap '' TERM; echo 'ready x'; while :; do sleep 1; done")}, impatient,
       [](const ProcessSpec& /*spec*/, const std::string& /*text*/) { kill(getpid(), SIGTERM); });
+  EXPECT_TRUE(supervisor.Run().ok());
+}
+
+TEST_F(SupervisorTest, StopsRanksInOrderAndEachAtOnce) {
+  const tests::TempDir folder;
+  const std::string at = folder.path() + "/";
+  // Each of the two ends only when the other was told, too.
+  const auto pair = [&](const std::string& name, const std::string& other) {
+    ProcessSpec spec = Shell("trap 'cat " + at + "first > " + at + name + "; while [ ! -e " + at +
+                             other + " ]; do :; done; echo ended >> " + at + name +
+                             "; exit' TERM; echo 'ready x'; while :; do sleep 0.01; done");
+    return spec;
+  };
+  ProcessSpec first = Shell("trap 'echo first > " + at +
+                            "first; exit' TERM; echo 'ready x'; while :; do sleep 0.01; done");
+  first.rank = 1;
+  int num_ready = 0;
+  Supervisor supervisor({pair("a", "b"), pair("b", "a"), first}, options_,
+                        [&](const ProcessSpec& /*spec*/, const std::string& /*text*/) {
+                          if (++num_ready == 3) kill(getpid(), SIGTERM);
+                        });
+  EXPECT_TRUE(supervisor.Run().ok());
+  for (const char* const name : {"a", "b"}) {
+    std::ifstream file(at + name);
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    EXPECT_EQ(text, "first\nended\n");
+  }
+}
+
+TEST_F(SupervisorTest, ASecondSignalKillsAllThatAreLeft) {
+  const std::string stubborn = "trap '' TERM; echo 'ready x'; while :; do sleep 0.01; done";
+  // Told to stop, it sends the second signal.
+  ProcessSpec first =
+      Shell("trap 'kill -INT $PPID' TERM; echo 'ready x'; while :; do sleep 0.01; done");
+  first.rank = 1;
+  int num_ready = 0;
+  Supervisor supervisor({Shell(stubborn), Shell(stubborn), first},
+                        {.stop_timeout = absl::InfiniteDuration()},
+                        [&](const ProcessSpec& /*spec*/, const std::string& /*text*/) {
+                          if (++num_ready == 3) kill(getpid(), SIGTERM);
+                        });
   EXPECT_TRUE(supervisor.Run().ok());
 }
 
