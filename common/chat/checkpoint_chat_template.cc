@@ -16,6 +16,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kTemplateFile[] = "/chat_template.jinja";
+constexpr char kToolTemplateFile[] = "/additional_chat_templates/tool_use.jinja";
 constexpr char kConfigFile[] = "/tokenizer_config.json";
 
 std::optional<std::string> ReadWhole(const std::string& path) {
@@ -76,6 +77,10 @@ absl::StatusOr<std::string> DefaultOf(const Json& list, const std::string& path)
 }
 
 absl::StatusOr<std::string> TemplateSource(const std::string& folder, const Json& config) {
+  if (ReadWhole(folder + kToolTemplateFile).has_value()) {
+    return absl::UnimplementedError(absl::StrCat(
+        "a chat template of its own for tools is not supported: ", folder, kToolTemplateFile));
+  }
   if (std::optional<std::string> text = ReadWhole(folder + kTemplateFile)) return *std::move(text);
   const auto found = config.find("chat_template");
   if (found != config.end() && found->is_string()) return found->get<std::string>();

@@ -17,7 +17,8 @@ class OrderedJsonParser {
   static constexpr int kMostDepth = 64;
 
   // InvalidArgument "is not JSON ...", to be put behind a name: malformed, not UTF-8, nested deeper
-  // than kMostDepth levels, or more members than there is work left for.
+  // than kMostDepth levels, more members than there is work left for, or an integer that is none
+  // any more in 64 bits.
   absl::StatusOr<nlohmann::ordered_json> Parse(absl::string_view text);
 
  private:

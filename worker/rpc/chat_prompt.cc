@@ -36,8 +36,9 @@ absl::StatusOr<Json> ToolCallJson(const v1::ChatToolCall& call, absl::string_vie
     SF_ASSIGN_OR_RETURN(function["arguments"], ParseObject(parser, call.arguments_json(),
                                                            absl::StrCat(field, ".arguments_json")));
   }
-  Json out = {{"type", "function"}};
+  Json out = Json::object();
   if (!call.id().empty()) out["id"] = call.id();
+  out["type"] = "function";
   out["function"] = std::move(function);
   return out;
 }

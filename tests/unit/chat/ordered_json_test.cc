@@ -34,6 +34,26 @@ TEST(OrderedJsonParser, SaysWhatIsWrong) {
   EXPECT_THAT(ErrorOf("\"\xff\""), HasSubstr("malformed at byte"));
   EXPECT_THAT(ErrorOf("1e999"), HasSubstr("no double"));
   EXPECT_THAT(ErrorOf(""), HasSubstr("malformed"));
+  EXPECT_THAT(ErrorOf("\"\\"), HasSubstr("malformed"));
+}
+
+TEST(OrderedJsonParser, RefusesIntegersThatWouldBecomeOthers) {
+  for (const char* text :
+       {"18446744073709551615", "-9223372036854775808", "[1e30]", "0.1234567890123456789"}) {
+    EXPECT_TRUE(OrderedJsonParser().Parse(text).ok()) << text;
+  }
+  for (const char* text : {"18446744073709551616", "{\"a\":-9223372036854775809}"}) {
+    EXPECT_THAT(ErrorOf(text), HasSubstr("beyond 64 bits")) << text;
+  }
+  EXPECT_TRUE(OrderedJsonParser().Parse("\"18446744073709551616\"").ok());
+}
+
+TEST(OrderedJsonParser, LongKeysCostMore) {
+  std::string text = "{";
+  for (int i = 0; i < 1000; ++i) {
+    absl::StrAppend(&text, i == 0 ? "\"" : ",\"", std::string(5000, 'k'), i, "\":0");
+  }
+  EXPECT_THAT(ErrorOf(text + "}"), HasSubstr("too many members"));
 }
 
 TEST(OrderedJsonParser, BoundsDepth) {

@@ -57,7 +57,7 @@ TEST_F(ChatPrompt, GivesTheTemplateEveryField) {
                 .value(),
             R"([{"role": "system", "content": "S"}, )"
             R"({"role": "assistant", "content": "", "reasoning_content": "R", "tool_calls": )"
-            R"([{"type": "function", "id": "c1", "function": {"name": "f", "arguments": )"
+            R"([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": )"
             R"({"z": 1, "a": [2.5]}}}]}, )"
             R"({"role": "tool", "content": "T", "tool_call_id": "c1", "name": "f"}])"
             R"([{"type": "function", "function": {"name": "f"}}]FalseTrue)");
