@@ -14,7 +14,7 @@
 namespace spearfish {
 namespace {
 
-constexpr int kNumThreads = 1;  // scrapes are rare and short
+constexpr int kNumThreads = 2;  // scrapes are short, but an idle connection holds a thread up
 
 prometheus::ClientMetric::Histogram Convert(const HistogramValue& value) {
   prometheus::ClientMetric::Histogram out;

@@ -35,7 +35,8 @@ class CallGate {
   const TokenFile* tokens() const { return tokens_.get(); }
 
   // PermissionDenied: the certificate has no allowed name. Unauthenticated: no good token, where
-  // the message is the same for all that is wrong with it. grpc.health.v1 needs no token.
+  // the message is the same for all that is wrong with it. grpc.health.v1.Health/Check needs no
+  // token.
   absl::Status Check(const CallHeaders& call);
 
  private:

@@ -3,6 +3,7 @@
 #define COMMON_RPC_FILE_WATCH_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -10,7 +11,6 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
 #include "common/rpc/file_version.h"
@@ -21,7 +21,11 @@ struct FileWatchOptions {
   std::string what = {};                // for the log: "TLS certificate"
   std::vector<std::string> paths = {};  // empty ones are left out
   absl::Duration interval = absl::Seconds(1);
-  std::function<absl::Time()> clock = [] { return absl::Now(); };
+  // Steady: a clock that is set back must not stop the looking.
+  std::function<absl::Time()> clock = [] {
+    return absl::UnixEpoch() +
+           absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+  };
 };
 
 // Thread-safe. Takes the files as they are when it is made for read.

@@ -2,6 +2,7 @@
 #ifndef COMMON_RPC_RELOADED_FILES_H_
 #define COMMON_RPC_RELOADED_FILES_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,7 +36,10 @@ class ReloadedFiles {
 
   // Shared with the callers, who keep what they got while another takes its place.
   std::shared_ptr<const T> Current() {
-    if (watch_.Changed()) Remake();
+    if (!looking_.exchange(true)) {  // one at a time: an older read must not replace a newer one
+      if (watch_.Changed()) Remake();
+      looking_ = false;
+    }
     const MutexLock lock(mutex_);
     return value_;
   }
@@ -54,6 +58,7 @@ class ReloadedFiles {
 
   FileWatch watch_;
   const Make make_;
+  std::atomic<bool> looking_ = false;  // somebody looks, and makes the value if that is due
   Mutex mutex_;
   std::shared_ptr<const T> value_ ABSL_GUARDED_BY(mutex_);
 };
