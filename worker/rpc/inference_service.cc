@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/base/status_macros.h"
 #include "worker/rpc/admitted_request.h"
@@ -100,6 +101,24 @@ absl::Status DetokenizeIds(const ServingState& state, const v1::DetokenizeReques
 
 }  // namespace
 
+void InferenceService::RunUnadmitted(size_t bytes, grpc::CallbackServerContext& context,
+                                     grpc::ServerUnaryReactor& reactor,
+                                     std::function<absl::Status()> work) {
+  const auto run = [&context, &reactor, work = std::move(work)] {
+    const absl::Status status =
+        context.IsCancelled() ? absl::CancelledError("the client has gone") : work();
+    reactor.Finish(FinalStatus(status, context));
+  };
+  if (bytes <= kMaxInlineTextBytes) {
+    run();
+  } else if (!tasks_.TryPost(run)) {
+    reactor.Finish(FinalStatus(
+        absl::ResourceExhaustedError(absl::StrCat(
+            "too many long texts to convert: ", TaskThread::kMostQueued, " wait; try again later")),
+        context));
+  }
+}
+
 void InferenceService::RunTokenizing(size_t text_bytes, std::function<void()> work) {
   if (text_bytes > kMaxInlineTextBytes) {
     tasks_.Post(std::move(work));
@@ -133,9 +152,8 @@ grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  RunTokenizing(request->text().size(), [this, context, request, response, reactor] {
-    reactor->Finish(FinalStatus(TokenizeText(state_, *request, *response), *context));
-  });
+  RunUnadmitted(request->text().size(), *context, *reactor,
+                [this, request, response] { return TokenizeText(state_, *request, *response); });
   return reactor;
 }
 
@@ -143,7 +161,9 @@ grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerConte
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  reactor->Finish(FinalStatus(DetokenizeIds(state_, *request, *response), *context));
+  const size_t bytes = static_cast<size_t>(request->token_ids_size()) * sizeof(uint32_t);
+  RunUnadmitted(bytes, *context, *reactor,
+                [this, request, response] { return DetokenizeIds(state_, *request, *response); });
   return reactor;
 }
 

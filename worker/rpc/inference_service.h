@@ -36,6 +36,10 @@ class InferenceService final : public v1::InferenceService::CallbackService {
  private:
   // Here, or on the task thread when `text_bytes` take long to tokenise.
   void RunTokenizing(size_t text_bytes, std::function<void()> work);
+  // The same for calls that nothing has admitted: too many at once are refused, and what nobody
+  // waits for any more is left out.
+  void RunUnadmitted(size_t bytes, grpc::CallbackServerContext& context,
+                     grpc::ServerUnaryReactor& reactor, std::function<absl::Status()> work);
 
   const ServingState& state_;
   TaskThread& tasks_;

@@ -31,7 +31,7 @@ void EnableHealthAndReflection() {
 class GrpcServer final : public RpcServer {
  public:
   GrpcServer(ServingState& state, RequestLog log)
-      : state_(state), inference_(state, tasks_, log), control_(state, tasks_) {}
+      : state_(state), inference_(state, tasks_, log), control_(state, stats_) {}
   ~GrpcServer() override { Shutdown(absl::ZeroDuration()); }
 
   absl::Status Start(Listener& listener);
@@ -40,7 +40,10 @@ class GrpcServer final : public RpcServer {
 
  private:
   ServingState& state_;
-  TaskThread tasks_;  // calls wait for its tasks: goes after the server
+  // Calls wait for their tasks: they go after the server. Apart, because statistics walk the pages
+  // of the whole mapping, and prompts must not wait for that.
+  TaskThread tasks_;
+  TaskThread stats_;
   InferenceService inference_;
   ControlService control_;
   vllm_engine::VllmEngineService vllm_engine_;

@@ -21,6 +21,14 @@ void TaskThread::Post(std::function<void()> task) {
   changed_.Signal();
 }
 
+bool TaskThread::TryPost(std::function<void()> task) {
+  const MutexLock lock(mutex_);
+  if (tasks_.size() >= kMostQueued) return false;
+  tasks_.push_back(std::move(task));
+  changed_.Signal();
+  return true;
+}
+
 void TaskThread::Run() {
   for (;;) {
     std::function<void()> task;

@@ -2,6 +2,7 @@
 #ifndef WORKER_RPC_TASK_THREAD_H_
 #define WORKER_RPC_TASK_THREAD_H_
 
+#include <cstddef>
 #include <deque>
 #include <functional>
 #include <thread>
@@ -21,6 +22,9 @@ class TaskThread {
   TaskThread& operator=(const TaskThread&) = delete;
 
   void Post(std::function<void()> task);
+  // False, and nothing is queued, when kMostQueued tasks are: for what nobody else bounds.
+  static constexpr size_t kMostQueued = 256;
+  bool TryPost(std::function<void()> task);
 
  private:
   void Run();
