@@ -129,6 +129,7 @@ absl::Status GatewayServer::ListenHttp() {
 }
 
 void GatewayServer::SetReady(bool any_worker_ready) {
+  const MutexLock lock(ready_mutex_);  // a report must not undo what the drain says
   ready_ = any_worker_ready && !stopping_ && !draining_;
   server_->GetHealthCheckService()->SetServingStatus(kReadyService, ready_);
 }

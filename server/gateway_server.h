@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/base/mutex.h"
 #include "common/metrics/metrics_server.h"
 #include "common/rpc/call_gate.h"
 #include "common/rpc/channel_security.h"
@@ -74,6 +75,7 @@ class GatewayServer {
   const OnWorkers on_workers_;
   std::string address_;
   Telemetry telemetry_;
+  Mutex ready_mutex_;  // orders changes of ready_ and of what the health service says
   std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;  // not ready any more, but may still admit
   std::atomic<bool> draining_ = false;

@@ -23,6 +23,7 @@ AdmissionRequest AdmissionOf(const Entrance& entrance, const grpc::CallbackServe
   const auto deadline = context.deadline();
   const bool endless = deadline == std::chrono::system_clock::time_point::max();
   return {.client = CallerOf(context, entrance.tokens),
+          .request_id = request.request_id(),
           .priority = request.priority(),
           .num_sequences = NumSequences(request),
           .bytes = request.ByteSizeLong(),

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <string>
 #include <utility>
 
 #include "common/base/version.h"
@@ -30,9 +31,13 @@ grpc::ServerUnaryReactor* ControlService::Abort(grpc::CallbackServerContext* /*c
                                                 const v1::AbortRequest* request,
                                                 v1::AbortResponse* response) {
   Count(Method::kAbort);
-  // The gateway keeps no table of requests: every worker is asked, its owner answers.
+  for (std::string& id :
+       entrance_.admission.Abort({request->request_ids().begin(), request->request_ids().end()})) {
+    response->add_aborted_request_ids(std::move(id));
+  }
+  // The gateway keeps no table of what runs: every worker is asked, its owner answers.
   return new FanOut<v1::AbortRequest, v1::AbortResponse>(
-      registry_, *request,
+      registry_.AllConnections(), *request,
       [](const WorkerConnection& worker, grpc::ClientContext* context,
          const v1::AbortRequest* leg_request, v1::AbortResponse* leg_response, Done done) {
         worker.control->async()->Abort(context, leg_request, leg_response, std::move(done));
@@ -80,7 +85,7 @@ grpc::ServerUnaryReactor* ControlService::GetExpertCacheStats(
     v1::GetExpertCacheStatsResponse* response) {
   Count(Method::kGetExpertCacheStats);
   return new FanOut<v1::GetExpertCacheStatsRequest, v1::GetExpertCacheStatsResponse>(
-      registry_, *request,
+      registry_.Connections(), *request,
       [](const WorkerConnection& worker, grpc::ClientContext* context,
          const v1::GetExpertCacheStatsRequest* leg_request,
          v1::GetExpertCacheStatsResponse* leg_response, Done done) {

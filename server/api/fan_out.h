@@ -28,8 +28,10 @@ class FanOut final : public grpc::ServerUnaryReactor {
   // Called once per good answer, in the order of the workers, on one thread.
   using Merge = std::function<void(const WorkerConnection&, const Response&)>;
 
-  FanOut(const WorkerRegistry& registry, const Request& request, const Call& call, Merge merge)
-      : workers_(registry.Connections()), merge_(std::move(merge)), pending_(workers_.size()) {
+  using Workers = std::vector<std::shared_ptr<const WorkerConnection>>;
+
+  FanOut(Workers workers, const Request& request, const Call& call, Merge merge)
+      : workers_(std::move(workers)), merge_(std::move(merge)), pending_(workers_.size()) {
     if (workers_.empty()) Finish(grpc::Status::OK);
     for (size_t i = 0; i < workers_.size(); ++i) legs_.push_back(std::make_unique<Leg>());
     for (size_t i = 0; i < workers_.size(); ++i) {
@@ -65,7 +67,7 @@ class FanOut final : public grpc::ServerUnaryReactor {
     Finish(grpc::Status::OK);
   }
 
-  const std::vector<std::shared_ptr<const WorkerConnection>> workers_;
+  const Workers workers_;
   const Merge merge_;
   std::vector<std::unique_ptr<Leg>> legs_;
   Mutex mutex_;

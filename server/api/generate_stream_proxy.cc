@@ -38,7 +38,8 @@ GenerateStreamProxy::GenerateStreamProxy(Parts parts, v1::GenerateStreamRequest 
       admitted_(parts.entrance.admission),
       attempts_(parts.registry, parts.route),
       progress_(std::move(request)),
-      record_(std::move(parts.record)) {
+      record_(std::move(parts.record)),
+      lost_before_(progress_.NextRequest().has_resume()) {
   admitted_.Enter(
       AdmissionOf(parts.entrance, context_, progress_.NextRequest()),
       [this] {
@@ -104,24 +105,41 @@ void GenerateStreamProxy::Forward() {
 }
 
 void GenerateStreamProxy::OnWriteDone(bool ok) {
-  if (!ok) attempt_->Cancel();  // the client is gone; the read below fails
+  if (!ok) {
+    client_gone_ = true;
+    attempt_->Cancel();  // the read below fails
+  }
   attempt_->Read();
 }
 
+bool GenerateStreamProxy::IsNoAnswer(const grpc::Status& status) const {
+  if (client_gone_ || context_.IsCancelled()) return false;
+  if (IsWorkerLost(status)) return true;
+  // Another worker had it before.
+  return begun_before_ ? IsRefusedForNow(status) : lost_before_ && MeetsItself(status);
+}
+
 bool GenerateStreamProxy::MayGoOn(const grpc::Status& status) {
-  if (status.ok() || progress_.complete() || context_.IsCancelled()) return false;
-  const bool lost = IsWorkerLost(status);
-  // Another worker had admitted it, so these are no answers to the client.
-  if (!lost && !(begun_before_ && IsRefusedForNow(status))) return false;
+  if (status.ok() || progress_.complete() || !IsNoAnswer(status)) return false;
   last_failure_ = status;
-  if (lost) record_.AttemptLost();
-  if (lost && IsWorkersFault(status)) attempt_->lease().Failed();
+  if (IsWorkerLost(status)) {
+    lost_before_ = true;
+    record_.AttemptLost();
+    if (IsWorkersFault(status)) attempt_->lease().Failed();
+  }
   if (!progress_.begun()) return attempts_.MayRetry(Attempts::Kind::kFirst);
   return progress_.resumable() && attempts_.MayRetry(Attempts::Kind::kResume);
 }
 
+void GenerateStreamProxy::LetGo() {
+  std::unique_ptr<Attempt> lost;
+  const MutexLock lock(mutex_);
+  attempt_.swap(lost);
+}
+
 void GenerateStreamProxy::AttemptDone(const grpc::Status& status) {
   if (MayGoOn(status)) {
+    LetGo();
     StartAttempt();
     return;
   }
@@ -132,9 +150,8 @@ void GenerateStreamProxy::AttemptDone(const grpc::Status& status) {
 grpc::Status GenerateStreamProxy::FinalStatus(const grpc::Status& status) const {
   // Lost between its last message and its status: the client has everything.
   if (progress_.complete()) return grpc::Status::OK;
-  const bool lost = IsWorkerLost(status) || (begun_before_ && IsRefusedForNow(status));
-  if (!progress_.begun() || !lost || context_.IsCancelled()) return status;
-  return WorkerLost(status, progress_.num_tokens());
+  if (!IsNoAnswer(status)) return status;
+  return progress_.begun() ? WorkerLost(status, progress_.num_tokens()) : LostBeforeBegin(status);
 }
 
 void GenerateStreamProxy::OnCancel() {

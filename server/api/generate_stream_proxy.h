@@ -69,6 +69,10 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
   void StartAttempt();
   void Forward();
   void AttemptDone(const grpc::Status& status);
+  // Of the attempt that is over, and its place at the worker.
+  void LetGo();
+  // Whether an attempt's end says nothing of the request.
+  bool IsNoAnswer(const grpc::Status& status) const;
   // Whether another worker should have it after this end.
   bool MayGoOn(const grpc::Status& status);
   grpc::Status FinalStatus(const grpc::Status& status) const;
@@ -81,12 +85,15 @@ class GenerateStreamProxy final : public grpc::ServerWriteReactor<v1::GenerateSt
   StreamProgress progress_;
   CallRecord record_;
   bool begun_before_ = false;       // when the current attempt started
+  bool lost_before_;                // a worker or a gateway, with this request
   bool attempt_delivered_ = false;  // the current attempt has given tokens
+  bool client_gone_ = false;        // it took a message no more
   grpc::Status last_failure_;       // of a worker
 
   Mutex mutex_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<Attempt> attempt_;  // replaced only between attempts, under the mutex
+  // Replaced only between attempts, under the mutex; null while there is none.
+  std::unique_ptr<Attempt> attempt_;
 };
 
 }  // namespace spearfish::server

@@ -14,6 +14,9 @@
 namespace spearfish::server {
 namespace {
 
+// Of calls that take no place in a worker's batch.
+constexpr RouteRequest kNoSequences{.affinity_key = 0, .num_sequences = 0};
+
 // The client may leave id and seed out; they are chosen here, so that another worker goes on with
 // the same, and the client can abort by the id.
 template <typename Request>
@@ -96,7 +99,7 @@ grpc::ServerUnaryReactor* InferenceService::Tokenize(grpc::CallbackServerContext
                                                      const v1::TokenizeRequest* request,
                                                      v1::TokenizeResponse* response) {
   return (new UnaryProxy(
-              {registry_, *context, {}, RecordOf(entrance_, Method::kTokenize, *context)},
+              {registry_, *context, kNoSequences, RecordOf(entrance_, Method::kTokenize, *context)},
               [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                                   std::function<void(grpc::Status)> done) {
                 worker.inference->async()->Tokenize(upstream, request, response, std::move(done));
@@ -108,7 +111,8 @@ grpc::ServerUnaryReactor* InferenceService::Detokenize(grpc::CallbackServerConte
                                                        const v1::DetokenizeRequest* request,
                                                        v1::DetokenizeResponse* response) {
   return (new UnaryProxy(
-              {registry_, *context, {}, RecordOf(entrance_, Method::kDetokenize, *context)},
+              {registry_, *context, kNoSequences,
+               RecordOf(entrance_, Method::kDetokenize, *context)},
               [request, response](const WorkerConnection& worker, grpc::ClientContext* upstream,
                                   std::function<void(grpc::Status)> done) {
                 worker.inference->async()->Detokenize(upstream, request, response, std::move(done));

@@ -20,6 +20,7 @@ StreamProgress::StreamProgress(v1::GenerateStreamRequest request)
 }
 
 bool StreamProgress::Note(const v1::GenerateStreamResponse& message) {
+  begun_ = true;
   if (message.has_prompt_info()) return !std::exchange(prompt_delivered_, true);
   if (message.has_delta()) NoteDelta(message.delta());
   if (message.has_finish() && message.finish().index() < sequences_.size()) {

@@ -26,9 +26,9 @@ class StreamProgress {
   // The request as it came, until something was delivered; then as a continuation.
   const v1::GenerateStreamRequest& NextRequest();
 
-  bool begun() const { return prompt_delivered_ || num_tokens_ > 0 || num_finished_ > 0; }
+  bool begun() const { return begun_; }
   // Every sequence has had its Finish.
-  bool complete() const { return num_finished_ == sequences_.size(); }
+  bool complete() const { return begun_ && num_finished_ == sequences_.size(); }
   bool resumable() const { return resumable_; }
   uint64_t num_tokens() const { return num_tokens_; }  // delivered through here
 
@@ -41,6 +41,7 @@ class StreamProgress {
 
   v1::GenerateStreamRequest request_;
   std::vector<Sequence> sequences_;
+  bool begun_ = false;  // something was delivered through here
   bool prompt_delivered_ = false;
   bool resumable_ = true;
   uint64_t num_tokens_ = 0;

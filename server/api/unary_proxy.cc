@@ -44,7 +44,7 @@ void UnaryProxy::StartAttempt() {
       pause_.Start(*pause, [this] { StartAttempt(); });
     } else {
       record_.Rejected(Rejection::kNoWorker);
-      End(last_failure_.ok() ? NoWorker(lease.status()) : last_failure_);
+      End(last_failure_.ok() ? NoWorker(lease.status()) : LostBeforeBegin(last_failure_));
     }
     return;
   }
@@ -62,20 +62,38 @@ void UnaryProxy::StartAttempt() {
 }
 
 void UnaryProxy::AttemptDone(const grpc::Status& status) {
-  if (!status.ok() && IsWorkerLost(status) && !context_.IsCancelled()) {
+  if (status.ok()) {
+    lease_->Succeeded();
+    succeeded_(lease_->worker().address, record_);
+    End(status);
+    return;
+  }
+  const bool lost = IsWorkerLost(status);
+  const bool no_answer =
+      !context_.IsCancelled() && (lost || (!last_failure_.ok() && MeetsItself(status)));
+  if (no_answer) {
     last_failure_ = status;
-    record_.AttemptLost();
-    if (IsWorkersFault(status)) lease_->Failed();
+    if (lost) record_.AttemptLost();
+    if (lost && IsWorkersFault(status)) lease_->Failed();
     if (attempts_.MayRetry(Attempts::Kind::kFirst)) {
+      LetGo();
       StartAttempt();
       return;
     }
-  } else if (status.ok()) {
-    lease_->Succeeded();
-    succeeded_(lease_->worker().address, record_);
   }
   CopyPushback(*upstream_, context_);
-  End(status);
+  End(no_answer ? LostBeforeBegin(status) : status);
+}
+
+// The lease last: the channel that the context holds must not be the last reference to it.
+void UnaryProxy::LetGo() {
+  std::unique_ptr<grpc::ClientContext> upstream;
+  {
+    const MutexLock lock(mutex_);
+    upstream_.swap(upstream);
+  }
+  upstream.reset();
+  lease_.reset();
 }
 
 void UnaryProxy::End(const grpc::Status& status) {

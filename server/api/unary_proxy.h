@@ -52,6 +52,8 @@ class UnaryProxy final : public grpc::ServerUnaryReactor {
  private:
   void StartAttempt();
   void AttemptDone(const grpc::Status& status);
+  // Of the worker that was lost.
+  void LetGo();
   void End(const grpc::Status& status);
 
   grpc::CallbackServerContext& context_;

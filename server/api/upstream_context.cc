@@ -6,7 +6,10 @@
 namespace spearfish::server {
 
 std::unique_ptr<grpc::ClientContext> UpstreamContext(const grpc::CallbackServerContext& client) {
-  auto upstream = grpc::ClientContext::FromCallbackServerContext(client);
+  // OnCancel cancels it: cancelled by propagation it could end before the client's side says so,
+  // and look like a lost worker.
+  auto upstream = grpc::ClientContext::FromCallbackServerContext(
+      client, grpc::PropagationOptions().disable_cancellation_propagation());
   const TraceContext trace = TraceContextOf(client.client_metadata());
   if (!trace.traceparent.empty()) upstream->AddMetadata(kTraceparentKey, trace.traceparent);
   if (!trace.tracestate.empty()) upstream->AddMetadata(kTracestateKey, trace.tracestate);

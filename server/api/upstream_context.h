@@ -13,8 +13,9 @@
 
 namespace spearfish::server {
 
-// Deadline and cancellation come from the client's call, and so does its trace context if it is
-// valid, unchanged: the gateway adds no span. Nothing else of its metadata is passed on.
+// The deadline comes from the client's call, and so does its trace context if it is valid,
+// unchanged: the gateway adds no span. Nothing else of its metadata is passed on, and its
+// cancellation is not: the reactor's OnCancel does that.
 std::unique_ptr<grpc::ClientContext> UpstreamContext(const grpc::CallbackServerContext& client);
 
 // A record of the call, with its identity if somebody wants to know.

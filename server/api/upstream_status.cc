@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "absl/random/random.h"
 #include "absl/strings/match.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -41,9 +42,18 @@ bool IsWorkersFault(const grpc::Status& status) {
   return status.error_code() != grpc::StatusCode::CANCELLED;
 }
 
+bool MeetsItself(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS;
+}
+
 bool IsRefusedForNow(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::ALREADY_EXISTS ||
-         status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+  return MeetsItself(status) || status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+}
+
+grpc::Status LostBeforeBegin(const grpc::Status& status) {
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE) return status;
+  return {grpc::StatusCode::UNAVAILABLE, "worker lost before the first token: " +
+                                             status.error_message() + "; send the request again"};
 }
 
 grpc::Status WorkerLost(const grpc::Status& status, uint64_t tokens_delivered) {
@@ -66,12 +76,25 @@ Rejection ToRejection(RefusalReason reason) {
       return Rejection::kTooLate;
     case RefusalReason::kDisplaced:
       return Rejection::kDisplaced;
+    case RefusalReason::kNoWorker:
+      return Rejection::kNoWorker;
+    case RefusalReason::kAborted:
+      return Rejection::kAborted;
   }
   return Rejection::kQueueFull;
 }
 
 grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context) {
-  const int64_t delay_ms = absl::ToInt64Milliseconds(refusal.retry_after);
+  if (refusal.reason == RefusalReason::kAborted) {
+    return {grpc::StatusCode::ABORTED, refusal.message};
+  }
+  if (refusal.reason == RefusalReason::kNoWorker) {
+    return {grpc::StatusCode::UNAVAILABLE, refusal.message};
+  }
+  // Apart from each other, so that they do not come back together.
+  thread_local absl::BitGen random;
+  const int64_t delay_ms =
+      absl::ToInt64Milliseconds(refusal.retry_after * absl::Uniform<double>(random, 1.0, 1.5));
   context.AddTrailingMetadata(kPushbackKey, std::to_string(delay_ms));
   google::rpc::RetryInfo info;
   info.mutable_retry_delay()->set_seconds(delay_ms / 1000);

@@ -18,13 +18,21 @@ namespace spearfish::server {
 // request: another worker may have it. Of a call that nobody cancelled on this side.
 bool IsWorkerLost(const grpc::Status& status);
 
-// Of a lost worker: whether it shows that the worker is in no state to serve. A cancelled call does
-// not: the client's cancel may be seen here before it is seen on the client's side.
+// Of a lost worker: whether it shows that the worker is in no state to serve. A call that it
+// cancelled does not: it is stopping, and says so.
 bool IsWorkersFault(const grpc::Status& status);
 
-// The worker that was lost may still be ending this request, or its queue is full: for a request
-// that some worker has admitted before, reasons to ask another.
+// The worker still ends this very request, which was lost on the way: for one that was tried
+// before, a reason to ask another or to wait.
+bool MeetsItself(const grpc::Status& status);
+
+// It does, or its queue is full: for a request that some worker has admitted before, reasons to ask
+// another.
 bool IsRefusedForNow(const grpc::Status& status);
+
+// For a request of which nothing has reached the client: UNAVAILABLE, whatever the worker's end
+// looked like from here.
+grpc::Status LostBeforeBegin(const grpc::Status& status);
 
 // For a stream that has begun and can't be resumed: UNAVAILABLE with an ErrorInfo {reason
 // WORKER_LOST, domain spearfish.v1, metadata tokens_delivered}.
@@ -36,7 +44,8 @@ grpc::Status NoWorker(const absl::Status& status);
 // As metrics name it.
 Rejection ToRejection(RefusalReason reason);
 
-// RESOURCE_EXHAUSTED with RetryInfo; adds the pushback trailer to the call.
+// RESOURCE_EXHAUSTED with RetryInfo, with the pushback trailer on the call; UNAVAILABLE without a
+// worker; ABORTED.
 grpc::Status Refused(const Refusal& refusal, grpc::ServerContextBase& context);
 
 // Passes the worker's grpc-retry-pushback-ms trailer on. Call after the upstream call is done.

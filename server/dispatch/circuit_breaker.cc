@@ -14,8 +14,10 @@ bool CircuitBreaker::Allows(absl::Time now) const {
   return now_state == State::kClosed || (now_state == State::kHalfOpen && !trial_runs_);
 }
 
-void CircuitBreaker::Started(absl::Time now) {
-  if (state(now) == State::kHalfOpen) trial_runs_ = true;
+bool CircuitBreaker::Started(absl::Time now) {
+  if (state(now) != State::kHalfOpen || trial_runs_) return false;
+  trial_runs_ = true;
+  return true;
 }
 
 void CircuitBreaker::Succeeded() {

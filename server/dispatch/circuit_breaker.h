@@ -26,11 +26,12 @@ class CircuitBreaker {
   State state(absl::Time now) const;
   bool Allows(absl::Time now) const;
 
-  // A request goes to the worker (even if Allows says no: the caller had no other).
-  void Started(absl::Time now);
+  // A request goes to the worker (even if Allows says no: the caller had no other). True: it is the
+  // trial, until Succeeded, Failed or Abandoned is said of it.
+  bool Started(absl::Time now);
   void Succeeded();
   void Failed(absl::Time now);
-  // The request ended in a way that tells nothing of the worker.
+  // The trial ended in a way that tells nothing of the worker.
   void Abandoned() { trial_runs_ = false; }
 
  private:

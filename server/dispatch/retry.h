@@ -11,8 +11,8 @@ namespace spearfish::server {
 struct RetryOptions {
   absl::Duration first_pause = absl::Milliseconds(10);
   absl::Duration longest_pause = absl::Milliseconds(200);
-  // From the first failure, or from the last message that reached the client. While no worker is
-  // ready a request waits so long for one.
+  // Of all pauses together, since the last message that reached the client: so long a request waits
+  // for a worker while none is ready.
   absl::Duration patience = absl::Milliseconds(700);
   // Retries that all requests together may make: each request adds `budget_share`, each retry takes
   // 1, and at most `budget_burst` are saved up. Resumptions are not counted.

@@ -163,10 +163,16 @@ void WorkerDiscovery::Run() {
   do {
     if (!options_.file.empty()) SayOnce(options_.file, ReadFile());
     for (const std::string& address : Addresses()) {
+      if (Stopping()) return;
       if (IsName(address)) Resolve(address);
     }
     Tell();
   } while (!SleepOrStop());
+}
+
+bool WorkerDiscovery::Stopping() {
+  const MutexLock lock(mutex_);
+  return stopping_;
 }
 
 bool WorkerDiscovery::SleepOrStop() {

@@ -52,6 +52,7 @@ class WorkerDiscovery {
   std::vector<std::string> Addresses() const;
   void Tell();
   void Run();
+  bool Stopping();
   bool SleepOrStop();
 
   WorkerRegistry& registry_;

@@ -19,6 +19,7 @@ struct RegisteredWorker {
   v1::WorkerLoad load;  // as last reported; `ready` false before the first report
   uint32_t in_flight = 0;
   uint32_t in_flight_at_report = 0;
+  uint32_t num_late = 0;  // reports, in a row
   CircuitBreaker breaker;
 };
 
@@ -35,13 +36,14 @@ bool Contains(const std::vector<WorkerId>& ids, WorkerId id) {
 WorkerLease::WorkerLease(WorkerLease&& other) noexcept
     : registry_(std::exchange(other.registry_, nullptr)),
       worker_(std::move(other.worker_)),
-      num_sequences_(other.num_sequences_) {}
+      num_sequences_(other.num_sequences_),
+      kind_(other.kind_) {}
 
 WorkerLease::~WorkerLease() {
   if (registry_ == nullptr) return;
   const MutexLock lock(registry_->mutex_);
   worker_->in_flight -= num_sequences_;
-  worker_->breaker.Abandoned();
+  if (kind_ == Kind::kTrial) worker_->breaker.Abandoned();
   // Under the lock: Sweep counts the references.
   worker_.reset();
 }
@@ -50,11 +52,13 @@ const WorkerConnection& WorkerLease::worker() const { return worker_->connection
 
 void WorkerLease::Succeeded() {
   const MutexLock lock(registry_->mutex_);
+  kind_ = Kind::kUsual;
   worker_->breaker.Succeeded();
 }
 
 void WorkerLease::Failed() {
   const MutexLock lock(registry_->mutex_);
+  kind_ = Kind::kUsual;
   worker_->breaker.Failed(registry_->options_.clock());
   worker_->load.set_ready(false);
 }
@@ -160,8 +164,9 @@ absl::StatusOr<WorkerLease> WorkerRegistry::Acquire(const RouteRequest& request,
   }
   RegisteredWorker& worker = *workers_[*picked];
   worker.in_flight += request.num_sequences;
-  worker.breaker.Started(now);
-  return WorkerLease(*this, workers_[*picked], request.num_sequences);
+  const bool trial = worker.breaker.Started(now);
+  return WorkerLease(*this, workers_[*picked], request.num_sequences,
+                     trial ? WorkerLease::Kind::kTrial : WorkerLease::Kind::kUsual);
 }
 
 RegisteredWorker* WorkerRegistry::Find(WorkerId id) const {
@@ -176,12 +181,19 @@ void WorkerRegistry::Report(WorkerId id, const std::optional<v1::WorkerLoad>& lo
   const MutexLock lock(mutex_);
   RegisteredWorker* const worker = Find(id);
   if (worker == nullptr) return;  // it left meanwhile
+  worker->num_late = 0;
   if (!load.has_value()) {
     worker->load.set_ready(false);
     return;
   }
   worker->load = *load;
   worker->in_flight_at_report = in_flight;
+}
+
+void WorkerRegistry::ReportLate(WorkerId id) {
+  const MutexLock lock(mutex_);
+  RegisteredWorker* const worker = Find(id);
+  if (worker != nullptr && ++worker->num_late > 1) worker->load.set_ready(false);
 }
 
 uint32_t WorkerRegistry::InFlight(WorkerId id) const {
@@ -227,6 +239,13 @@ std::vector<std::shared_ptr<const WorkerConnection>> WorkerRegistry::Connections
   std::vector<std::shared_ptr<const WorkerConnection>> connections;
   connections.reserve(workers_.size());
   for (const Worker& worker : workers_) connections.emplace_back(worker, &worker->connection);
+  return connections;
+}
+
+std::vector<std::shared_ptr<const WorkerConnection>> WorkerRegistry::AllConnections() const {
+  std::vector<std::shared_ptr<const WorkerConnection>> connections = Connections();
+  const MutexLock lock(mutex_);
+  for (const Worker& worker : gone_) connections.emplace_back(worker, &worker->connection);
   return connections;
 }
 

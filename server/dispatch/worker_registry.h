@@ -46,9 +46,13 @@ struct RegisteredWorker;
 // registry must outlive it.
 class WorkerLease {
  public:
+  enum class Kind { kUsual, kTrial };  // of a half-open breaker
   WorkerLease(WorkerRegistry& registry, std::shared_ptr<RegisteredWorker> worker,
-              uint32_t num_sequences)
-      : registry_(&registry), worker_(std::move(worker)), num_sequences_(num_sequences) {}
+              uint32_t num_sequences, Kind kind)
+      : registry_(&registry),
+        worker_(std::move(worker)),
+        num_sequences_(num_sequences),
+        kind_(kind) {}
   WorkerLease(WorkerLease&& other) noexcept;
   WorkerLease& operator=(WorkerLease&&) = delete;
   ~WorkerLease();
@@ -65,6 +69,7 @@ class WorkerLease {
   // Shared: the worker may leave the registry while the request goes on.
   std::shared_ptr<RegisteredWorker> worker_;
   const uint32_t num_sequences_;
+  Kind kind_;
 };
 
 // What a request brings to the choice of its worker.
@@ -104,6 +109,8 @@ class WorkerRegistry {
   // What the poller learned of a worker; nullopt: it did not answer, so it is not ready.
   // `in_flight`: InFlight when it was asked.
   void Report(WorkerId id, const std::optional<v1::WorkerLoad>& load, uint32_t in_flight = 0);
+  // It has not answered in time: chance once, not ready the second time in a row.
+  void ReportLate(WorkerId id);
   uint32_t InFlight(WorkerId id) const;
 
   // Counts a new request, or takes a retry out of the budget.
@@ -117,6 +124,8 @@ class WorkerRegistry {
   uint64_t capacity() const;
   // In the order of SetWorkers. What they point to lives until Sweep after they are gone.
   std::vector<std::shared_ptr<const WorkerConnection>> Connections() const;
+  // Those that left and still serve somebody, too.
+  std::vector<std::shared_ptr<const WorkerConnection>> AllConnections() const;
   // Both in the order of SetWorkers.
   std::vector<WorkerStatus> Statuses() const;
   std::vector<v1::WorkerLoad> Loads() const;

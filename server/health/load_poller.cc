@@ -60,17 +60,24 @@ void LoadPoller::Poll(const std::shared_ptr<const WorkerConnection>& worker) {
   call->context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   worker->control->async()->GetLoads(
       &call->context, &call->request, &call->response,
-      [this, call](const grpc::Status& status) { Finished(*call, status.ok()); });
+      [this, call](const grpc::Status& status) mutable { Finished(std::move(call), status); });
 }
 
-void LoadPoller::Finished(const Call& call, bool ok) {
-  const bool answered = ok && call.response.workers_size() > 0;
-  registry_.Report(call.worker->id,
-                   answered ? std::make_optional(call.response.workers(0)) : std::nullopt,
-                   call.in_flight);
+void LoadPoller::Finished(std::shared_ptr<Call> call, const grpc::Status& status) {
+  const WorkerId id = call->worker->id;
+  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED) {
+    registry_.ReportLate(id);
+  } else {
+    const bool answered = status.ok() && call->response.workers_size() > 0;
+    registry_.Report(id, answered ? std::make_optional(call->response.workers(0)) : std::nullopt,
+                     call->in_flight);
+  }
   on_report_(registry_.num_ready());
+  // Before the destructor may go on: the context holds the channel, which the registry, gone by
+  // then, must be the last to hold.
+  call.reset();
   const MutexLock lock(mutex_);
-  in_flight_.erase(call.worker->id);
+  in_flight_.erase(id);
   changed_.SignalAll();  // under the lock: the destructor may run as soon as it is free
 }
 

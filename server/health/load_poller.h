@@ -34,7 +34,7 @@ class LoadPoller {
 
   void Run();
   void Poll(const std::shared_ptr<const WorkerConnection>& worker);
-  void Finished(const Call& call, bool ok);
+  void Finished(std::shared_ptr<Call> call, const grpc::Status& status);
 
   WorkerRegistry& registry_;
   const LoadPollerOptions options_;
