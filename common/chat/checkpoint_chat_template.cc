@@ -25,12 +25,15 @@ std::optional<std::string> ReadWhole(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+// Transformers writes a model_max_length of 30 digits for "none".
+constexpr auto kRounded = OrderedJsonParser::LargeIntegers::kRounded;
+
 // An empty object without a file.
 absl::StatusOr<Json> ReadConfig(const std::string& folder) {
   const std::string path = folder + kConfigFile;
   const std::optional<std::string> text = ReadWhole(path);
   if (!text.has_value()) return Json::object();
-  absl::StatusOr<Json> config = OrderedJsonParser().Parse(*text);
+  absl::StatusOr<Json> config = OrderedJsonParser(kRounded).Parse(*text);
   if (!config.ok()) {
     return absl::InvalidArgumentError(absl::StrCat(path, " ", config.status().message()));
   }

@@ -20,7 +20,7 @@ constexpr size_t kKeyBytesPerLookup = 32;
 class JsonScan {
  public:
   JsonScan(absl::string_view text, uint64_t most_lookups) : most_lookups_(most_lookups) {
-    for (size_t i = 0; i < text.size() && !too_deep() && !too_wide() && !too_large_; ++i) {
+    for (size_t i = 0; i < text.size() && !too_deep() && !too_wide(); ++i) {
       const char byte = text[i];
       if (byte == '"') {
         i = EndOfString(text, i);
@@ -50,9 +50,9 @@ class JsonScan {
     const absl::string_view number = text.substr(begin, end - begin);
     int64_t small;
     uint64_t large;
-    too_large_ = number.find_first_of(".eE") == absl::string_view::npos &&
-                 number.size() > kDigitsThatFit && !absl::SimpleAtoi(number, &small) &&
-                 !absl::SimpleAtoi(number, &large);
+    too_large_ |= number.find_first_of(".eE") == absl::string_view::npos &&
+                  number.size() > kDigitsThatFit && !absl::SimpleAtoi(number, &small) &&
+                  !absl::SimpleAtoi(number, &large);
     return end - 1;
   }
 
@@ -88,7 +88,7 @@ absl::StatusOr<Json> OrderedJsonParser::Parse(absl::string_view text) {
   if (scan.too_wide()) {
     return absl::InvalidArgumentError("is JSON whose objects have too many members");
   }
-  if (scan.too_large()) {
+  if (scan.too_large() && large_integers_ == LargeIntegers::kRefused) {
     return absl::InvalidArgumentError("is JSON with an integer beyond 64 bits");
   }
   lookups_left_ -= scan.lookups();

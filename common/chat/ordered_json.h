@@ -15,13 +15,18 @@ namespace spearfish {
 class OrderedJsonParser {
  public:
   static constexpr int kMostDepth = 64;
+  // Integers beyond 64 bits: they would become other numbers.
+  enum class LargeIntegers { kRefused, kRounded };
+
+  explicit OrderedJsonParser(LargeIntegers large_integers = LargeIntegers::kRefused)
+      : large_integers_(large_integers) {}
 
   // InvalidArgument "is not JSON ...", to be put behind a name: malformed, not UTF-8, nested deeper
-  // than kMostDepth levels, more members than there is work left for, or an integer that is none
-  // any more in 64 bits.
+  // than kMostDepth levels, more members than there is work left for, or a refused integer.
   absl::StatusOr<nlohmann::ordered_json> Parse(absl::string_view text);
 
  private:
+  const LargeIntegers large_integers_;
   uint64_t lookups_left_ = 20'000'000;  // 0.1 s or so
 };
 

@@ -46,6 +46,8 @@ TEST(OrderedJsonParser, RefusesIntegersThatWouldBecomeOthers) {
     EXPECT_THAT(ErrorOf(text), HasSubstr("beyond 64 bits")) << text;
   }
   EXPECT_TRUE(OrderedJsonParser().Parse("\"18446744073709551616\"").ok());
+  OrderedJsonParser rounding(OrderedJsonParser::LargeIntegers::kRounded);
+  EXPECT_TRUE(rounding.Parse("18446744073709551616").ok());
 }
 
 TEST(OrderedJsonParser, LongKeysCostMore) {
