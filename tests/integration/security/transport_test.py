@@ -20,6 +20,7 @@ from client import Client, Result, stream_request
 from fleet import Fleet, eventually
 from http2_frames import Http2Connection
 from secure_client import SecureClient
+from spearfish.v1 import inference_pb2
 
 BIN, SOURCE = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
 MODEL = SOURCE / "tests/data/qwen3-moe-3m"
@@ -80,6 +81,23 @@ class TransportTest(unittest.TestCase):
                 break
         self.assertEqual(announced[h2.MAX_CONCURRENT_STREAMS], 7)
         self.assertEqual(announced[h2.MAX_HEADER_LIST_SIZE], 4096)
+        self.check_serves()
+
+    def test_compressed_messages_are_not_inflated(self):
+        self.start()
+        before = self.fleet.resident_bytes(self.fleet.gateway)
+        channel = grpc.insecure_channel(
+            self.fleet.endpoint, compression=grpc.Compression.Gzip,
+            options=[("grpc.max_send_message_length", -1)])
+        self.addCleanup(channel.close)
+        tokenize = channel.unary_unary(
+            "/spearfish.v1.InferenceService/Tokenize",
+            request_serializer=inference_pb2.TokenizeRequest.SerializeToString)
+        with self.assertRaises(grpc.RpcError) as refused:
+            tokenize(inference_pb2.TokenizeRequest(text="a" * (256 << 20)), timeout=PATIENCE_S)
+        self.assertEqual(refused.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        if not SANITIZED:
+            self.assertLess(self.fleet.resident_bytes(self.fleet.gateway) - before, 32 << 20)
         self.check_serves()
 
     def test_old_connections_end_and_their_streams_do_not(self):
