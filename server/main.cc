@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/file_limit.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/base/version.h"
@@ -216,5 +217,6 @@ int main(int argc, char** argv) {
     spearfish::LogError(options.status().message());
     return 2;
   }
+  spearfish::RaiseFileLimit();
   return spearfish::server::Serve(*options);
 }

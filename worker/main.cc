@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
+#include "common/base/file_limit.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/chat/checkpoint_chat_template.h"
@@ -272,6 +273,7 @@ int Main(int argc, char** argv) {
   if (const auto exit_status = ParseWorkerOptions(argc, argv, options)) return *exit_status;
   ShutdownSignals signals;
   InitLog(absl::StrCat("worker ", options.device), LogLevel::kInfo, options.observation.log_format);
+  RaiseFileLimit();
   std::signal(SIGPIPE, SIG_IGN);  // a launcher that went away is no reason to die
   if (const absl::Status status = Run(options, signals); !status.ok()) {
     LogError(status.ToString());

@@ -1,6 +1,5 @@
 // What the gateway costs: tokens/s, time per token, streams held at once and memory per stream,
 // through it, directly from a worker that has no model, and from gRPC alone, in one run.
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 
 #include "absl/time/clock.h"
 #include "common/base/check.h"
+#include "common/base/file_limit.h"
 #include "server/cli/child_process.h"
 #include "tests/bench/feed_client.h"
 #include "tests/bench/feed_server.h"
@@ -43,14 +43,6 @@ struct BenchFlags {
   int64_t hold_interval_ms = 5000;
   int64_t hold_s = 15;
 };
-
-// One connection is enough for the streams, not for the clients: as many files as may be.
-void RaiseFileLimit() {
-  rlimit limit = {};
-  SF_CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-  limit.rlim_cur = limit.rlim_max;
-  SF_CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-}
 
 int Serve() {
   sigset_t signals;
@@ -230,6 +222,6 @@ int main(int argc, char** argv) {
   app.add_option("--hold-s", flags.hold_s, "Seconds that they are held");
   app.add_option("--streams-per-connection", flags.streams_per_connection, "Of those");
   CLI11_PARSE(app, argc, argv);
-  spearfish::tests::RaiseFileLimit();
+  spearfish::RaiseFileLimit();
   return flags.serve ? spearfish::tests::Serve() : spearfish::tests::Measure(flags, argv[0]);
 }
