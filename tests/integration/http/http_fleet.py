@@ -11,9 +11,9 @@ PATIENCE_S = 120
 
 
 class HttpFleet(Fleet):
-    def __init__(self, bin_folder, model, *gateway_flags):
+    def __init__(self, bin_folder, model, *gateway_flags, listen="127.0.0.1:0"):
         super().__init__(bin_folder, model, 1, ["--scale=absmax"],
-                         ["--http-listen=127.0.0.1:0", *gateway_flags])
+                         [f"--http-listen={listen}", *gateway_flags])
         self.client = Client(self.endpoint)
 
     def start_gateway(self):
@@ -66,7 +66,8 @@ class Connection:
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(address)
         if tls:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost",
+                                          suppress_ragged_eofs=False)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self):

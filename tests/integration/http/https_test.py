@@ -46,10 +46,9 @@ def client_context(ca, identity=None, version=None):
 class HttpsFleet(HttpFleet):
     """Its own gRPC client speaks TLS, too."""
 
-    def __init__(self, ca, identity, *gateway_flags, own=None):
-        self.ca, self.own = ca, own
+    def __init__(self, ca, identity, *gateway_flags, own=None, **options):
         super().__init__(BIN, MODEL, f"--tls-cert={identity.certificate}",
-                         f"--tls-key={identity.key}", *map(str, gateway_flags))
+                         f"--tls-key={identity.key}", *map(str, gateway_flags), **options)
         self.client.close()
         self.client = SecureClient(self.endpoint, ca, own)
 
@@ -62,9 +61,9 @@ class HttpsTest(unittest.TestCase):
         self.authority = Authority(self.folder, "site")
         self.ca = self.authority.certificate
 
-    def start(self, *flags, identity=None, own=None):
+    def start(self, *flags, identity=None, **options):
         self.fleet = HttpsFleet(self.ca, identity or self.authority.issue("gateway"), *flags,
-                                own=own)
+                                **options)
         self.addCleanup(self.fleet.cleanup)
         return self.fleet
 
@@ -201,7 +200,7 @@ class HttpsTest(unittest.TestCase):
     def test_tokens_on_all_addresses(self):
         tokens = self.folder / "tokens"
         replace(tokens, f"alice {ALICE}\n")
-        self.start(f"--auth-tokens-file={tokens}", "--http-listen=0.0.0.0:0")
+        self.start(f"--auth-tokens-file={tokens}", listen="0.0.0.0:0")
         self.assertEqual(self.status_of(), 401)
         self.assertEqual(self.status_of("/health"), 200)
         self.assertEqual(self.status_of(Authorization=f"Bearer {ALICE}"), 200)

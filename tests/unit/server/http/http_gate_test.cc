@@ -30,9 +30,11 @@ std::unique_ptr<TokenFile> OneToken() {
 }
 
 HttpRequest From(std::vector<std::string> names, std::string authorization = "") {
-  return {.authorization = std::move(authorization),
-          .peer = "ipv4:10.0.0.1",
-          .certificate_names = std::move(names)};
+  HttpRequest request;
+  request.authorization = std::move(authorization);
+  request.peer = "ipv4:10.0.0.1";
+  request.certificate_names = std::move(names);
+  return request;
 }
 
 TEST(HttpGate, CountsByTokenThenCertificateThenHost) {
