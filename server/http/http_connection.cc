@@ -3,12 +3,11 @@
 #include <array>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "server/http/deadline.h"
 #include "server/http/error_response.h"
 #include "server/http/http_wire.h"
 #include "server/http/request_parser.h"
@@ -38,7 +37,7 @@ class Connection final : public HttpConnection,
       : stream_(std::move(stream)),
         context_(context),
         on_closed_(std::move(closed)),
-        timer_(stream_->get_executor()),
+        deadline_(stream_->get_executor()),
         parser_(context.options.max_body_bytes) {}
 
   void Start() override {
@@ -104,14 +103,15 @@ class Connection final : public HttpConnection,
       if (self->state_ != State::kClosed) ((*self).*method)(error, bytes);
     };
   }
-  // The one time limit that is in force: what is under way then ends with the connection.
-  void Expire(absl::Duration timeout);
-  void ExpireNever() { timer_.expires_at(std::chrono::steady_clock::time_point::max()); }
+  // What is under way when the time is over ends with the connection.
+  void Expire(absl::Duration timeout) {
+    deadline_.Set(timeout, [self = shared_from_this()] { self->Gone(); });
+  }
 
   const std::unique_ptr<ClientStream> stream_;
   const HttpContext context_;
   const std::function<void()> on_closed_;
-  asio::steady_timer timer_;
+  Deadline deadline_;
   State state_ = State::kHandshake;
   bool draining_ = false;
   std::vector<std::string> certificate_names_;
@@ -131,15 +131,6 @@ class Connection final : public HttpConnection,
   Last last_ = Last::kNo;
   std::function<void()> written_;
 };
-
-void Connection::Expire(absl::Duration timeout) {
-  timer_.expires_after(absl::ToChronoMilliseconds(timeout));
-  timer_.async_wait([self = shared_from_this()](const error_code& /*cancelled*/) {
-    // Another limit may be in force by now.
-    const bool expired = self->timer_.expiry() <= std::chrono::steady_clock::now();
-    if (expired && self->state_ != State::kClosed) self->Gone();
-  });
-}
 
 // Reading
 
@@ -253,7 +244,7 @@ void Connection::OnBody() {
   keep_alive_ = parser_.keep_alive();
   framing_ = parser_.is_http_1_1() ? EventFraming::kChunked : EventFraming::kUntilClosed;
   request_.body = parser_.TakeBody();
-  ExpireNever();
+  deadline_.Clear();
   Watch();
   // It may have answered before it returns, but nothing of that is done before this is.
   exchange_ = context_.handler.Handle(std::move(request_), shared_from_this());
@@ -302,7 +293,7 @@ void Connection::OnWritten(const error_code& error, size_t /*bytes*/) {
     return;
   }
   out_.clear();
-  ExpireNever();
+  deadline_.Clear();
   const bool last = last_ == Last::kEnd;
   const std::function<void()> written = std::exchange(written_, nullptr);
   if (written != nullptr) written();
@@ -339,7 +330,7 @@ void Connection::Linger() {
 void Connection::CloseStream() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
-  timer_.cancel();
+  deadline_.Clear();
   stream_->Close();
   written_ = nullptr;
   context_.bodies.Give(std::exchange(body_bytes_, 0));

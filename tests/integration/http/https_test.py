@@ -53,19 +53,18 @@ class HttpsFleet(HttpFleet):
         self.client = SecureClient(self.endpoint, ca, own)
 
 
-class HttpsTest(unittest.TestCase):
-    def setUp(self):
+class HttpsCase(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
         folder = tempfile.TemporaryDirectory(prefix="spearfish-https-")
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
-        self.authority = Authority(self.folder, "site")
-        self.ca = self.authority.certificate
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        cls.authority = Authority(cls.folder, "site")
+        cls.ca = cls.authority.certificate
 
-    def start(self, *flags, identity=None, **options):
-        self.fleet = HttpsFleet(self.ca, identity or self.authority.issue("gateway"), *flags,
-                                **options)
-        self.addCleanup(self.fleet.cleanup)
-        return self.fleet
+    @classmethod
+    def new_fleet(cls, *flags, identity=None, **options):
+        return HttpsFleet(cls.ca, identity or cls.authority.issue("gateway"), *flags, **options)
 
     def connect(self, context=None, **options):
         connection = Connection(self.fleet.address, tls=context or client_context(self.ca),
@@ -90,10 +89,18 @@ class HttpsTest(unittest.TestCase):
         self.assertEqual(connection.read_answer()[0], 200)
         self.assertIsNone(self.fleet.gateway.poll())
 
-    # What clients do
+
+class ClientsTest(HttpsCase):
+    """One fleet with no flags but those of TLS."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.fleet = cls.new_fleet()
+        cls.addClassCleanup(cls.fleet.cleanup)
 
     def test_the_official_client(self):
-        fleet = self.start()
+        fleet = self.fleet
         text = Result(fleet.client.stream(stream_request(PROMPT, 24, temperature=0))).text
         environment = dict(os.environ, SPEARFISH_HTTP=fleet.http, SPEARFISH_EXPECTED=text,
                            NODE_EXTRA_CA_CERTS=str(self.ca))
@@ -104,7 +111,6 @@ class HttpsTest(unittest.TestCase):
         fleet.await_idle()  # also what the client dropped
 
     def test_requests_share_a_connection(self):
-        self.start()
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             connection = self.connect(client_context(self.ca, version=version))
             self.assertEqual(connection.socket.selected_alpn_protocol(), "http/1.1")
@@ -128,6 +134,46 @@ class HttpsTest(unittest.TestCase):
             connection.send(json.dumps(SHORT).encode())
             self.assertEqual(connection.read_answer()[0], 200)
 
+    def test_a_client_that_leaves_frees_its_sequences(self):
+        connection = self.connect()
+        connection.post(COMPLETIONS, LONG)
+        self.assertEqual(connection.read_head()[0], 200)
+        self.fleet.await_busy()
+        connection.close()
+        self.fleet.await_idle()
+
+    # What is no TLS
+
+    def test_plain_http_is_told(self):
+        for send in (lambda c: c.get("/health"), lambda c: c.post(COMPLETIONS, SHORT)):
+            connection = self.plain()
+            send(connection)
+            status, _, body = connection.read_answer()
+            self.assertEqual(status, 400)
+            self.assertIn("https://", body["error"]["message"])
+            self.assertTrue(connection.is_closed())
+
+    def test_old_versions_and_other_protocols_are_refused(self):
+        with self.assertRaises(ssl.SSLError):
+            context = client_context(self.ca)
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+            self.connect(context)
+        with self.assertRaises(ssl.SSLError):
+            context = client_context(self.ca)
+            context.set_alpn_protocols(["h2"])
+            self.connect(context)
+        self.check_serves()
+
+
+class PortTest(HttpsCase):
+    """Each with a gateway of its own."""
+
+    def start(self, *flags, **options):
+        self.fleet = self.new_fleet(*flags, **options)
+        self.addCleanup(self.fleet.cleanup)
+        return self.fleet
+
     def test_answers_end_as_tls_ends(self):
         self.start()
         connection = self.connect()
@@ -142,15 +188,6 @@ class HttpsTest(unittest.TestCase):
         self.assertEqual(idle.read_answer()[0], 200)
         self.assertEqual(self.fleet.stop_gateway(PATIENCE_S), 0)
         self.assertEqual(idle.file.read(1), b"")
-
-    def test_a_client_that_leaves_frees_its_sequences(self):
-        self.start()
-        connection = self.connect()
-        connection.post(COMPLETIONS, LONG)
-        self.assertEqual(connection.read_head()[0], 200)
-        self.fleet.await_busy()
-        connection.close()
-        self.fleet.await_idle()
 
     # Who is let in
 
@@ -254,33 +291,10 @@ class HttpsTest(unittest.TestCase):
         stream.post(COMPLETIONS, SHORT)  # its connection stays what it was
         self.assertEqual(stream.read_answer()[0], 200)
 
-    # What is no TLS
-
-    def test_plain_http_is_told(self):
-        self.start()
-        for send in (lambda c: c.get("/health"), lambda c: c.post(COMPLETIONS, SHORT)):
-            connection = self.plain()
-            send(connection)
-            status, _, body = connection.read_answer()
-            self.assertEqual(status, 400)
-            self.assertIn("https://", body["error"]["message"])
-            self.assertTrue(connection.is_closed())
-
-    def test_old_versions_and_other_protocols_are_refused(self):
-        self.start()
-        with self.assertRaises(ssl.SSLError):
-            context = client_context(self.ca)
-            context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
-            self.connect(context)
-        with self.assertRaises(ssl.SSLError):
-            context = client_context(self.ca)
-            context.set_alpn_protocols(["h2"])
-            self.connect(context)
-        self.check_serves()
+    # What never becomes a connection
 
     def test_garbage_and_slow_handshakes_harm_nobody(self):
-        self.start("--http-header-timeout-s=1")
+        self.start("--http-header-timeout-s=2")
         rng = random.Random(5)
         stream = self.connect(receive_buffer=4096)
         stream.post(COMPLETIONS, LONG)
