@@ -8,23 +8,24 @@ namespace spearfish::server {
 
 namespace {
 
-// HTTP has neither TLS nor client certificates: what the gRPC port asks for must not be had without
-// them by another door.
-absl::Status CheckHttpIsAsSafe(const std::string& http_listen, const ListenerOptions& listener) {
-  if (http_listen.empty()) return absl::OkStatus();
-  SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(http_listen));
-  if (address.IsLocal()) return absl::OkStatus();
-  if (!listener.tls_client_authorities.empty()) {
+// What the gRPC port asks for must not be had without it by another door: HTTP in plain text asks
+// for no certificate and hides no token.
+absl::Status CheckHttpIsAsSafe(const GatewayOptions& options) {
+  if (options.http.listen.empty()) return absl::OkStatus();
+  SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(options.http.listen));
+  if (options.EncryptsHttp() || address.IsLocal()) return absl::OkStatus();
+  if (!options.listener.tls_client_authorities.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--http-listen=", http_listen,
-        " asks for no client certificate while --tls-client-ca does; listen on a loopback address, "
-        "behind a proxy that does"));
+        "--http-listen=", options.http.listen,
+        " asks for no client certificate while --tls-client-ca does; leave --http-plain-text out, "
+        "or listen on a loopback address, behind a proxy that asks for it"));
   }
-  if (!listener.auth_tokens_file.empty() && !listener.insecure_tokens) {
+  if (!options.listener.auth_tokens_file.empty() && !options.listener.insecure_tokens) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--auth-tokens-file with --http-listen=", http_listen,
-        ": everybody on the network could read the tokens; listen on a loopback address, behind a "
-        "proxy with TLS, or say --insecure-tokens"));
+        "--auth-tokens-file with --http-listen=", options.http.listen,
+        " in plain text: everybody on the network could read the tokens; give --tls-cert and "
+        "--tls-key without --http-plain-text, listen on a loopback address, behind a proxy with "
+        "TLS, or say --insecure-tokens"));
   }
   return absl::OkStatus();
 }
@@ -37,7 +38,7 @@ absl::Status GatewayOptions::Validate() const {
   }
   SF_ASSIGN_OR_RETURN(const ListenAddress address, ParseListenAddress(listen));
   SF_RETURN_IF_ERROR(listener.Validate(address));
-  SF_RETURN_IF_ERROR(CheckHttpIsAsSafe(http.listen, listener));
+  SF_RETURN_IF_ERROR(CheckHttpIsAsSafe(*this));
   SF_RETURN_IF_ERROR(worker_security.files.Validate());
   if (workers.empty() && workers_file.empty()) {
     return absl::InvalidArgumentError(

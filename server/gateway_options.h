@@ -40,6 +40,9 @@ struct GatewayOptions {
   bool log_requests = false;  // one line for each that generates, when it is over
   HttpOptions http = {};
 
+  // HTTP has the TLS of the gRPC port.
+  bool EncryptsHttp() const { return !listener.tls_certificate.empty() && !http.plain_text; }
+
   // InvalidArgument naming the flag.
   absl::Status Validate() const;
 };

@@ -7,7 +7,6 @@
 
 #include "absl/time/clock.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/bearer_token.h"
 #include "common/rpc/caller_identity.h"
 #include "common/rpc/listener.h"
 #include "common/vllm_engine/forwarding.h"
@@ -72,7 +71,7 @@ absl::Status GatewayServer::Listen() {
   SF_ASSIGN_OR_RETURN(address_, listener->BoundAddress(server_ != nullptr));
   vllm_engine_->Connect(vllm_engine::ChannelTo(*server_));
   SetReady(false);
-  SF_RETURN_IF_ERROR(ListenHttp());
+  SF_RETURN_IF_ERROR(ListenHttp(listener->tls()));
   poller_ = std::make_unique<LoadPoller>(*registry_,
                                          LoadPollerOptions{.interval = options_.poll_interval},
                                          [this](size_t num_ready) { WorkersReported(num_ready); });
@@ -104,25 +103,15 @@ GatewayFigures GatewayServer::Figures() const {
   return figures;
 }
 
-// Calls in process pass no port: who asks over HTTP is looked at here.
-absl::StatusOr<std::string> GatewayServer::HttpCaller(absl::string_view authorization,
-                                                      absl::string_view peer) const {
-  const TokenFile* const tokens = gate_->tokens();
-  if (tokens == nullptr) return std::string(peer);
-  const std::optional<std::string> name = tokens->NameOf(BearerToken(authorization).value_or(""));
-  if (name.has_value()) return CallerOfToken(*name);
-  return absl::UnauthenticatedError(
-      "no valid bearer token; send the header Authorization: Bearer TOKEN");
-}
-
-absl::Status GatewayServer::ListenHttp() {
+absl::Status GatewayServer::ListenHttp(std::shared_ptr<ReloadedTls> tls) {
   if (options_.http.listen.empty()) return absl::OkStatus();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   HttpServer::Backend backend{
       .channel = server_->InProcessChannel(arguments),
-      .check = [this](absl::string_view authorization,
-                      absl::string_view peer) { return HttpCaller(authorization, peer); },
+      .gate = HttpGate(gate_, options_.EncryptsHttp() ? HttpGate::Certificates::kVerified
+                                                      : HttpGate::Certificates::kNone),
+      .tls = options_.EncryptsHttp() ? std::move(tls) : nullptr,
       .ready = [this] { return num_ready_ > 0 && !stopping_ && !draining_; }};
   SF_ASSIGN_OR_RETURN(http_, HttpServer::Create(options_.http, std::move(backend)));
   return absl::OkStatus();

@@ -16,6 +16,7 @@
 #include "common/metrics/metrics_server.h"
 #include "common/rpc/call_gate.h"
 #include "common/rpc/channel_security.h"
+#include "common/rpc/tls_files.h"
 #include "common/vllm_engine/vllm_engine_service.h"
 #include "server/admission/admission_controller.h"
 #include "server/api/control_service.h"
@@ -64,9 +65,7 @@ class GatewayServer {
   absl::Status Listen();
   absl::Status ServeMetrics();
   GatewayFigures Figures() const;
-  absl::Status ListenHttp();
-  absl::StatusOr<std::string> HttpCaller(absl::string_view authorization,
-                                         absl::string_view peer) const;
+  absl::Status ListenHttp(std::shared_ptr<ReloadedTls> tls);
   void SetReady(bool any_worker_ready);
   void WorkersReported(size_t num_ready);
   void UpdateCapacity(size_t num_ready);
@@ -83,7 +82,7 @@ class GatewayServer {
   std::atomic<int64_t> last_ready_ns_ = 0;  // when a worker was, on the system clock
   // Order of destruction matters: the poller, HTTP and the server first, then metrics, the
   // services, discovery, the registry, what they ask for credentials.
-  std::shared_ptr<const CallGate> gate_;  // shared with the server's port
+  std::shared_ptr<CallGate> gate_;  // shared with the server's port
   std::unique_ptr<ChannelSecurity> worker_security_;
   std::unique_ptr<WorkerRegistry> registry_;
   std::unique_ptr<WorkerDiscovery> discovery_;

@@ -12,8 +12,12 @@ HttpOptions HttpFlags::Options() const {
 }
 
 void AddHttpFlags(CLI::App& app, HttpFlags& flags) {
-  app.add_option("--http-listen", flags.options.listen,
-                 "HOST:PORT of OpenAI-compatible HTTP; port 0 picks a free one; none: no HTTP");
+  app.add_option(
+      "--http-listen", flags.options.listen,
+      "HOST:PORT of OpenAI-compatible HTTP, over TLS with --tls-cert; port 0 picks a free "
+      "one; none: no HTTP");
+  app.add_flag("--http-plain-text", flags.options.plain_text,
+               "HTTP without TLS in spite of --tls-cert, for a proxy on this host that has it");
   app.add_option("--http-threads", flags.options.num_threads, "Threads that serve HTTP")
       ->capture_default_str();
   app.add_option("--http-max-connections", flags.options.max_connections,
@@ -27,7 +31,7 @@ void AddHttpFlags(CLI::App& app, HttpFlags& flags) {
       ->transform(CLI::AsSizeValue(false))
       ->capture_default_str();
   app.add_option("--http-header-timeout-s", flags.header_timeout_s,
-                 "From the connection to the end of the first request's headers")
+                 "From the connection (TLS included) to the end of the first headers")
       ->capture_default_str();
   app.add_option("--http-body-timeout-s", flags.body_timeout_s, "For one whole HTTP body")
       ->capture_default_str();

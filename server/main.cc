@@ -185,7 +185,8 @@ int Serve(const GatewayOptions& options) {
     LogInfo(absl::StrCat("metrics on port ", *port));
   }
   if (!(*gateway)->http_address().empty()) {
-    LogInfo(absl::StrCat("OpenAI-compatible HTTP at http://", (*gateway)->http_address(), "/v1"));
+    LogInfo(absl::StrCat("OpenAI-compatible HTTP at ", options.EncryptsHttp() ? "https" : "http",
+                         "://", (*gateway)->http_address(), "/v1"));
   }
   int signal = 0;
   sigwait(&signals, &signal);

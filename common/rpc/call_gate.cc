@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/log.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/bearer_token.h"
 
 namespace spearfish {
@@ -20,12 +21,11 @@ constexpr absl::Duration kLogInterval = absl::Seconds(10);
 
 }  // namespace
 
-bool CallGate::IsAllowedClient(const CallHeaders& call) const {
-  return std::any_of(allowed_clients_.begin(), allowed_clients_.end(),
-                     [&call](const std::string& allowed) {
-                       return std::find(call.peer_names.begin(), call.peer_names.end(), allowed) !=
-                              call.peer_names.end();
-                     });
+bool CallGate::IsAllowedClient(const std::vector<absl::string_view>& peer_names) const {
+  return std::any_of(
+      allowed_clients_.begin(), allowed_clients_.end(), [&peer_names](const std::string& allowed) {
+        return std::find(peer_names.begin(), peer_names.end(), allowed) != peer_names.end();
+      });
 }
 
 bool CallGate::HasToken(const CallHeaders& call) const {
@@ -43,11 +43,14 @@ void CallGate::SayRefused(absl::string_view why) {
   LogWarning(absl::StrCat("refused a call: ", why, "; ", num_refused, " refused since the start"));
 }
 
+absl::Status CallGate::CheckClient(const std::vector<absl::string_view>& peer_names) {
+  if (allowed_clients_.empty() || IsAllowedClient(peer_names)) return absl::OkStatus();
+  SayRefused("the client's certificate has none of the allowed names");
+  return absl::PermissionDeniedError("this client may not call this server");
+}
+
 absl::Status CallGate::Check(const CallHeaders& call) {
-  if (!allowed_clients_.empty() && !IsAllowedClient(call)) {
-    SayRefused("the client's certificate has none of the allowed names");
-    return absl::PermissionDeniedError("this client may not call this server");
-  }
+  SF_RETURN_IF_ERROR(CheckClient(call.peer_names));
   if (tokens_ == nullptr || call.path == kHealthCheck) return absl::OkStatus();
   if (HasToken(call)) return absl::OkStatus();
   SayRefused("it has no valid bearer token");

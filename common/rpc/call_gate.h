@@ -34,13 +34,15 @@ class CallGate {
   bool lets_all_in() const { return tokens_ == nullptr && allowed_clients_.empty(); }
   const TokenFile* tokens() const { return tokens_.get(); }
 
-  // PermissionDenied: the certificate has no allowed name. Unauthenticated: no good token, where
-  // the message is the same for all that is wrong with it. grpc.health.v1.Health/Check needs no
-  // token.
+  // Of every call, whatever its path: PermissionDenied when the certificate has no allowed name.
+  absl::Status CheckClient(const std::vector<absl::string_view>& peer_names);
+
+  // That, and the token. Unauthenticated: no good token, where the message is the same for all that
+  // is wrong with it. grpc.health.v1.Health/Check needs no token.
   absl::Status Check(const CallHeaders& call);
 
  private:
-  bool IsAllowedClient(const CallHeaders& call) const;
+  bool IsAllowedClient(const std::vector<absl::string_view>& peer_names) const;
   bool HasToken(const CallHeaders& call) const;
   void SayRefused(absl::string_view why);
 

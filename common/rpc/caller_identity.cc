@@ -58,7 +58,7 @@ std::string NamedByCertificate(const grpc::ServerContextBase& context) {
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return "";
   const std::vector<grpc::string_ref> names = auth->GetPeerIdentity();
-  return names.empty() ? "" : absl::StrCat("id:", Printable(ToView(names[0])));
+  return names.empty() ? "" : CallerOfCertificate(ToView(names[0]));
 }
 
 // "ipv4:1.2.3.4:5678" without the port.
@@ -76,6 +76,10 @@ bool IsInProcess(const grpc::ServerContextBase& context) { return !CameThroughAP
 
 std::string CallerOfToken(absl::string_view token_name) {
   return absl::StrCat("token:", token_name);
+}
+
+std::string CallerOfCertificate(absl::string_view name) {
+  return absl::StrCat("id:", Printable(name));
 }
 
 std::string CallerOf(const grpc::ServerContextBase& context, const TokenFile* tokens) {

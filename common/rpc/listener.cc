@@ -2,7 +2,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/tls_files.h"
 
 namespace spearfish {
 
@@ -20,14 +19,14 @@ absl::Status Listener::Open(const ListenerOptions& options) {
   if (!options.auth_tokens_file.empty()) {
     SF_ASSIGN_OR_RETURN(tokens, TokenFile::Open({.path = options.auth_tokens_file}));
   }
+  if (!options.tls_certificate.empty()) {
+    SF_ASSIGN_OR_RETURN(tls_, OpenTlsFiles(options.Files()));
+  }
   gate_ = std::make_shared<CallGate>(std::move(tokens), options.tls_allowed_clients);
-  PortSecurity security{.requires_client_certificate = !options.tls_client_authorities.empty(),
+  PortSecurity security{.tls = tls_,
+                        .requires_client_certificate = !options.tls_client_authorities.empty(),
                         .socket_mode = options.socket_mode,
                         .gate = gate_};
-  is_encrypted_ = !options.tls_certificate.empty();
-  if (is_encrypted_) {
-    SF_ASSIGN_OR_RETURN(security.tls, OpenTlsFiles(options.Files()));
-  }
   if (address_.kind == ListenAddress::Kind::kUnix) {
     SF_RETURN_IF_ERROR(RemoveStaleSocket(address_.path));
   }

@@ -13,6 +13,7 @@
 #include "common/rpc/listen_address.h"
 #include "common/rpc/listener_options.h"
 #include "common/rpc/port_credentials.h"
+#include "common/rpc/tls_files.h"
 #include "common/rpc/token_file.h"
 #include "common/rpc/transport_limits.h"
 
@@ -35,8 +36,10 @@ class Listener {
   // What the port's gate asks, for fronts that check tokens themselves and for CallerOf: tokens()
   // is null when none are asked for. Shared: it outlives listener and server for as long as it is
   // held.
-  std::shared_ptr<const CallGate> gate() const { return gate_; }
-  bool is_encrypted() const { return is_encrypted_; }
+  std::shared_ptr<CallGate> gate() const { return gate_; }
+  // Null without TLS. Shared as the gate is, for ports that show the same certificate.
+  std::shared_ptr<ReloadedTls> tls() const { return tls_; }
+  bool is_encrypted() const { return tls_ != nullptr; }
 
  private:
   Listener(ListenAddress address, const TransportLimits& limits)
@@ -46,7 +49,7 @@ class Listener {
   const ListenAddress address_;
   const TransportLimits limits_;
   std::shared_ptr<CallGate> gate_;
-  bool is_encrypted_ = false;
+  std::shared_ptr<ReloadedTls> tls_;
   std::shared_ptr<PortCredentials> credentials_;  // shared with the builder, as gRPC's API wants
   int bound_port_ = 0;
 };

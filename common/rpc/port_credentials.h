@@ -19,7 +19,8 @@
 namespace spearfish {
 
 struct PortSecurity {
-  std::unique_ptr<ReloadedTls> tls = nullptr;  // null: no TLS
+  // Null: no TLS. Shared with the server's other ports that show the same certificate.
+  std::shared_ptr<ReloadedTls> tls = nullptr;
   bool requires_client_certificate = false;
   mode_t socket_mode = 0600;  // of a unix socket
   // Shared with whoever asks it for tokens' names.

@@ -22,7 +22,7 @@ constexpr std::array kWithValue = {"--tls-cert",
                                    "--keepalive-time-s",
                                    "--keepalive-timeout-s",
                                    "--handshake-timeout-s"};
-constexpr std::array kWithoutValue = {"--insecure-tokens"};
+constexpr std::array kWithoutValue = {"--insecure-tokens", "--http-plain-text"};
 constexpr char kHelp[] = "Passed on to the gateway, see spearfish-gateway --help";
 
 }  // namespace

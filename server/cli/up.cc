@@ -164,8 +164,10 @@ void AddUp(CLI::App& app, std::function<int()>& run) {
       ->capture_default_str();
   command->add_option("--listen", flags->listen, "The gateway's HOST:PORT or unix:PATH")
       ->capture_default_str();
-  command->add_option("--http-listen", flags->http_listen,
-                      "The gateway's HOST:PORT for OpenAI-compatible HTTP; none: no HTTP");
+  command->add_option(
+      "--http-listen", flags->http_listen,
+      "The gateway's HOST:PORT for OpenAI-compatible HTTP, over TLS with --tls-cert; "
+      "none: no HTTP");
   command->add_option("--metrics-port", flags->metrics_port,
                       "The first worker serves Prometheus metrics there, the others and then the "
                       "gateway on the ports that follow; 0 picks free ones");

@@ -1,31 +1,24 @@
 #include "server/http/http_connection.h"
 
+#include <array>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/string.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
-#include <boost/beast/http/write.hpp>
-#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/strings/str_cat.h"
+#include "server/http/deadline.h"
 #include "server/http/error_response.h"
 #include "server/http/http_wire.h"
+#include "server/http/request_parser.h"
 
 namespace spearfish::server {
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
 using boost::system::error_code;
 
-constexpr uint32_t kMostHeaderBytes = 16 << 10;
-constexpr size_t kReadBytes = 4096;
+constexpr size_t kReadBytes = 8 << 10;
 // What a client may send ahead while its request is served; after that it is not watched.
 constexpr size_t kMostBytesAhead = 64 << 10;
 // Closing at once while the client still sends would reset the connection, and the client might
@@ -33,29 +26,29 @@ constexpr size_t kMostBytesAhead = 64 << 10;
 constexpr absl::Duration kLinger = absl::Seconds(2);
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-bool IsOfHttp(const error_code& error) {
-  static const error_code any = http::error::bad_method;
-  return error.category() == any.category();
-}
-
-// All functions but those of HttpConnection and Post run on the stream's strand.
+// All functions but those of HttpConnection and Post run on the stream's strand. One read at most
+// is under way; it is never called off, so a state may find the one that another state began.
 class Connection final : public HttpConnection,
                          public HttpReply,
                          public std::enable_shared_from_this<Connection> {
  public:
-  Connection(asio::ip::tcp::socket socket, HttpContext context, std::function<void()> closed)
-      : peer_(PeerOf(socket)),
-        stream_(std::move(socket)),
+  Connection(std::unique_ptr<ClientStream> stream, HttpContext context,
+             std::function<void()> closed)
+      : stream_(std::move(stream)),
         context_(context),
-        on_closed_(std::move(closed)) {}
+        on_closed_(std::move(closed)),
+        deadline_(stream_->get_executor()),
+        parser_(context.options.max_body_bytes) {}
 
   void Start() override {
-    Post([self = shared_from_this()] { self->ReadHead(self->context_.options.header_timeout); });
+    Post([self = shared_from_this()] { self->ShakeHands(); });
   }
   void Drain() override {
     Post([self = shared_from_this()] {
       self->draining_ = true;
-      if (self->state_ == State::kHead && !self->parser_->got_some()) self->CloseSocket();
+      const bool asks = self->state_ != State::kHandshake &&
+                        (self->state_ != State::kHead || self->parser_.begun());
+      if (!asks) self->CloseStream();
     });
   }
   void Close() override {
@@ -63,7 +56,7 @@ class Connection final : public HttpConnection,
   }
 
   void Post(std::function<void()> work) override {
-    asio::post(stream_.get_executor(), std::move(work));
+    asio::post(stream_->get_executor(), std::move(work));
   }
   void Respond(HttpResponse response) override;
   void BeginEvents(HttpHeaders headers) override;
@@ -71,199 +64,209 @@ class Connection final : public HttpConnection,
 
  private:
   enum class State {
-    kBetween,  // answers; the next request is not being read yet
-    kHead,
+    kHandshake,
+    kHead,  // waits for a request, or its headers
     kBody,
-    kServing,
+    kServing,   // watches for the client to go away
+    kRefusing,  // reads no more of the request, and answers
     kLingering,
     kClosed
   };
-  using Parser = http::request_parser<http::string_body>;
 
   // Reading. What has error and size is called when an operation is done.
-  void ReadHead(absl::Duration timeout);
-  void OnHead(const error_code& error, size_t bytes);
-  bool TakeBodyBytes();
-  void ReadBody();
+  void ShakeHands();
+  void OnHandshake(const error_code& error);
+  void Read();
+  void OnRead(const error_code& error, size_t bytes);
+  void ReadHead();
+  void Parse();
+  void OnHead();
   void OnContinued(const error_code& error, size_t bytes);
-  void OnBody(const error_code& error, size_t bytes);
-  void OnBadRequest(const error_code& error);
+  void ReadBody();
+  void OnBody();
 
-  // While a request is served.
+  // Answering.
   void Watch();
-  void OnWatched(const error_code& error, size_t bytes);
-  void OnResponded(const error_code& error, size_t bytes);
-  void OnEventsWritten(const error_code& error, size_t bytes);
+  void Refuse(const HttpError& error);
+  void Write(Last last, std::function<void()> written);
+  void OnWritten(const error_code& error, size_t bytes);
   void Answered();
 
   // The end.
   void Gone();
   void Linger();
-  void Discard();
-  void OnDiscarded(const error_code& error, size_t bytes);
-  void CloseSocket();
+  void CloseStream();
 
-  // `method`, unless the socket was closed in between.
+  // `method`, unless the stream was closed in between.
   auto Then(void (Connection::*method)(const error_code&, size_t)) {
     return [self = shared_from_this(), method](const error_code& error, size_t bytes) {
       if (self->state_ != State::kClosed) ((*self).*method)(error, bytes);
     };
   }
-  // For the reads and writes that start from now on.
+  // What is under way when the time is over ends with the connection.
   void Expire(absl::Duration timeout) {
-    stream_.expires_after(absl::ToChronoMilliseconds(timeout));
+    deadline_.Set(timeout, [self = shared_from_this()] { self->Gone(); });
   }
 
-  const std::string peer_;
-  beast::tcp_stream stream_;
+  const std::unique_ptr<ClientStream> stream_;
   const HttpContext context_;
   const std::function<void()> on_closed_;
-  State state_ = State::kBetween;
+  Deadline deadline_;
+  State state_ = State::kHandshake;
   bool draining_ = false;
+  std::vector<std::string> certificate_names_;
 
   // The request.
-  beast::flat_buffer buffer_;
-  std::optional<Parser> parser_;
+  std::array<char, kReadBytes> incoming_;
+  bool reading_ = false;  // into incoming_
+  RequestParser parser_;
   HttpRequest request_;
   uint64_t body_bytes_ = 0;  // taken from the budget
 
   // The answer.
   std::shared_ptr<HttpExchange> exchange_;
   bool keep_alive_ = false;
-  bool watching_ = false;  // a read is under way
-  std::optional<http::response<http::string_body>> whole_;
   EventFraming framing_ = EventFraming::kUntilClosed;
-  std::string out_;  // events with their framing; the headers before the first
+  std::string out_;  // an answer, or events with their framing; the headers before the first
   Last last_ = Last::kNo;
   std::function<void()> written_;
 };
 
 // Reading
 
-void Connection::ReadHead(absl::Duration timeout) {
+void Connection::ShakeHands() {
+  Expire(context_.options.header_timeout);  // of the first headers, too
+  stream_->Handshake([self = shared_from_this()](const error_code& error) {
+    if (self->state_ != State::kClosed) self->OnHandshake(error);
+  });
+}
+
+void Connection::OnHandshake(const error_code& error) {
+  if (!error) {
+    certificate_names_ = stream_->CertificateNames();
+    ReadHead();
+  } else if (ClientStream::IsPlainHttp(error)) {
+    Refuse(ErrorOf(400, "this port speaks HTTPS; ask it with https://"));
+  } else if (ClientStream::IsOfTls(error)) {
+    Linger();  // the client is to see the alert that says why
+  } else {
+    CloseStream();
+  }
+}
+
+void Connection::Read() {
+  if (reading_) return;
+  reading_ = true;
+  stream_->Read(asio::buffer(incoming_), Then(&Connection::OnRead));
+}
+
+void Connection::OnRead(const error_code& error, size_t bytes) {
+  reading_ = false;
+  if (state_ == State::kLingering) {
+    error ? CloseStream() : Read();
+    return;
+  }
+  if (error) {
+    // An answer that is no more than a refusal gets through to those who said all they have to.
+    if (state_ != State::kRefusing) Gone();
+    return;
+  }
+  parser_.Add({incoming_.data(), bytes});
+  if (state_ == State::kServing) {
+    Watch();
+  } else if (state_ != State::kRefusing) {
+    Parse();
+  }
+}
+
+void Connection::ReadHead() {
   if (draining_) {
-    CloseSocket();
+    CloseStream();
     return;
   }
   state_ = State::kHead;
-  parser_.emplace();
-  parser_->header_limit(kMostHeaderBytes);
-  parser_->body_limit(context_.options.max_body_bytes);
-  Expire(timeout);
-  http::async_read_header(stream_, buffer_, *parser_, Then(&Connection::OnHead));
+  Parse();
 }
 
-void Connection::OnHead(const error_code& error, size_t /*bytes*/) {
-  if (error) {
-    OnBadRequest(error);
-    return;
+void Connection::Parse() {
+  const bool is_head = state_ == State::kHead;
+  switch (is_head ? parser_.ParseHead() : parser_.ParseBody()) {
+    case RequestParser::Parsed::kMore:
+      Read();
+      return;
+    case RequestParser::Parsed::kBad:
+      Refuse(parser_.error());
+      return;
+    case RequestParser::Parsed::kDone:
+      is_head ? OnHead() : OnBody();
   }
-  state_ = State::kBody;
-  request_ = HeadOf(parser_->get());
-  request_.peer = peer_;
+}
+
+void Connection::OnHead() {
+  state_ = State::kRefusing;
+  request_ = parser_.Head();
+  request_.peer = stream_->peer();
+  request_.certificate_names = certificate_names_;
   // A body that is not read is in the way of a next request; so is one in an answer to HEAD.
-  keep_alive_ = parser_->is_done() && parser_->keep_alive() && request_.method != "HEAD";
+  keep_alive_ = !parser_.has_body() && parser_.keep_alive() && request_.method != "HEAD";
   if (std::optional<HttpResponse> refusal = context_.handler.Refuse(request_)) {
     Respond(*std::move(refusal));
     return;
   }
-  if (!TakeBodyBytes()) {
+  const uint64_t bytes = parser_.MaxBodyBytes();
+  if (!context_.bodies.Take(bytes)) {
     HttpError busy = ErrorOf(503, "the requests that are being served hold too much memory");
     busy.retry_after = absl::Seconds(1);
-    Respond(ErrorResponse(busy));
+    Refuse(busy);
     return;
   }
-  if (!parser_->is_done() && beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
+  body_bytes_ = bytes;
+  if (parser_.AwaitsContinue()) {
     Expire(context_.options.write_timeout);
-    asio::async_write(stream_, asio::buffer(kContinue, sizeof(kContinue) - 1),
-                      Then(&Connection::OnContinued));
+    stream_->Write(asio::buffer(kContinue, sizeof(kContinue) - 1), Then(&Connection::OnContinued));
     return;
   }
   ReadBody();
 }
 
-bool Connection::TakeBodyBytes() {
-  uint64_t bytes = parser_->is_done() ? 0 : context_.options.max_body_bytes;
-  if (parser_->content_length()) bytes = *parser_->content_length();
-  if (!context_.bodies.Take(bytes)) return false;
-  body_bytes_ = bytes;
-  return true;
-}
-
 void Connection::OnContinued(const error_code& error, size_t /*bytes*/) {
-  error ? CloseSocket() : ReadBody();
+  error ? CloseStream() : ReadBody();
 }
 
 void Connection::ReadBody() {
+  state_ = State::kBody;
   Expire(context_.options.body_timeout);
-  http::async_read(stream_, buffer_, *parser_, Then(&Connection::OnBody));
+  Parse();
 }
 
-void Connection::OnBody(const error_code& error, size_t /*bytes*/) {
-  if (error) {
-    OnBadRequest(error);
-    return;
-  }
+void Connection::OnBody() {
   state_ = State::kServing;
-  keep_alive_ = parser_->keep_alive();
-  framing_ = parser_->get().version() >= 11 ? EventFraming::kChunked : EventFraming::kUntilClosed;
-  request_.body = std::move(parser_->get().body());
+  keep_alive_ = parser_.keep_alive();
+  framing_ = parser_.is_http_1_1() ? EventFraming::kChunked : EventFraming::kUntilClosed;
+  request_.body = parser_.TakeBody();
+  deadline_.Clear();
   Watch();
   // It may have answered before it returns, but nothing of that is done before this is.
   exchange_ = context_.handler.Handle(std::move(request_), shared_from_this());
 }
 
-void Connection::OnBadRequest(const error_code& error) {
-  keep_alive_ = false;
-  if (error == http::error::body_limit) {
-    Respond(ErrorResponse(ErrorOf(
-        413, absl::StrCat("the body is larger than ", context_.options.max_body_bytes, " bytes"))));
-  } else if (error == http::error::header_limit) {
-    Respond(ErrorResponse(
-        ErrorOf(431, absl::StrCat("the headers are larger than ", kMostHeaderBytes, " bytes"))));
-  } else if (IsOfHttp(error) && error != http::error::end_of_stream &&
-             error != http::error::partial_message) {
-    Respond(ErrorResponse(ErrorOf(400, absl::StrCat("malformed HTTP: ", error.message()))));
-  } else {
-    CloseSocket();  // the client has gone, or was too slow
-  }
-}
-
-// Serving
+// Answering
 
 void Connection::Watch() {
-  if (buffer_.size() >= kMostBytesAhead) return;
-  watching_ = true;
-  stream_.expires_never();  // a write under way keeps its own limit
-  stream_.async_read_some(buffer_.prepare(kReadBytes), Then(&Connection::OnWatched));
+  if (parser_.num_bytes_kept() < kMostBytesAhead) Read();
 }
 
-void Connection::OnWatched(const error_code& error, size_t bytes) {
-  watching_ = false;
-  buffer_.commit(bytes);
-  if (state_ == State::kLingering) {
-    Expire(kLinger);
-    Discard();
-  } else if (state_ == State::kBetween) {  // answered: the watch was called off
-    const bool gone = error && error != asio::error::operation_aborted;
-    gone ? CloseSocket() : ReadHead(context_.options.idle_timeout);
-  } else {
-    error ? Gone() : Watch();
-  }
+void Connection::Refuse(const HttpError& error) {
+  state_ = State::kRefusing;
+  keep_alive_ = false;
+  Respond(ErrorResponse(error));
 }
 
 void Connection::Respond(HttpResponse response) {
   if (state_ == State::kClosed) return;
-  whole_ = ToWire(std::move(response));
   keep_alive_ = keep_alive_ && !draining_;
-  whole_->keep_alive(keep_alive_);
-  whole_->prepare_payload();
-  Expire(context_.options.write_timeout);
-  http::async_write(stream_, *whole_, Then(&Connection::OnResponded));
-}
-
-void Connection::OnResponded(const error_code& error, size_t /*bytes*/) {
-  error ? Gone() : Answered();
+  out_ = ResponseText(response, keep_alive_);
+  Write(Last::kEnd, nullptr);
 }
 
 void Connection::BeginEvents(HttpHeaders headers) {
@@ -274,74 +277,61 @@ void Connection::BeginEvents(HttpHeaders headers) {
 void Connection::WriteEvents(std::string events, Last last, std::function<void()> written) {
   if (state_ == State::kClosed) return;
   out_ += FramedEvents(events, framing_, last == Last::kEnd);
+  Write(last, std::move(written));
+}
+
+void Connection::Write(Last last, std::function<void()> written) {
   last_ = last;
   written_ = std::move(written);
   Expire(context_.options.write_timeout);
-  asio::async_write(stream_, asio::buffer(out_), Then(&Connection::OnEventsWritten));
+  stream_->Write(asio::buffer(out_), Then(&Connection::OnWritten));
 }
 
-void Connection::OnEventsWritten(const error_code& error, size_t /*bytes*/) {
+void Connection::OnWritten(const error_code& error, size_t /*bytes*/) {
   if (error) {
     Gone();
     return;
   }
   out_.clear();
+  deadline_.Clear();
   const bool last = last_ == Last::kEnd;
   const std::function<void()> written = std::exchange(written_, nullptr);
-  written();
+  if (written != nullptr) written();
   if (last) Answered();
 }
 
 void Connection::Answered() {
   exchange_.reset();
-  whole_.reset();
-  parser_.reset();
   context_.bodies.Give(std::exchange(body_bytes_, 0));
   if (!keep_alive_ || draining_) {
     Linger();
     return;
   }
-  state_ = State::kBetween;
-  if (watching_) {
-    stream_.cancel();  // OnWatched reads on
-  } else {
-    ReadHead(context_.options.idle_timeout);
-  }
+  parser_.Begin();
+  Expire(context_.options.idle_timeout);
+  ReadHead();
 }
 
 // The end
 
 void Connection::Gone() {
   const std::shared_ptr<HttpExchange> exchange = std::move(exchange_);
-  CloseSocket();
+  CloseStream();
   if (exchange != nullptr) exchange->ClientGone();
 }
 
 void Connection::Linger() {
   state_ = State::kLingering;
-  error_code ignored;  // the client may have gone
-  stream_.socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-  if (watching_) {
-    stream_.cancel();  // OnWatched goes on
-  } else {
-    Expire(kLinger);
-    Discard();
-  }
+  Expire(kLinger);
+  stream_->Finish([self = shared_from_this()] {});
+  Read();
 }
 
-void Connection::Discard() {
-  buffer_.clear();
-  stream_.async_read_some(buffer_.prepare(kReadBytes), Then(&Connection::OnDiscarded));
-}
-
-void Connection::OnDiscarded(const error_code& error, size_t /*bytes*/) {
-  error ? CloseSocket() : Discard();
-}
-
-void Connection::CloseSocket() {
+void Connection::CloseStream() {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
-  stream_.close();
+  deadline_.Clear();
+  stream_->Close();
   written_ = nullptr;
   context_.bodies.Give(std::exchange(body_bytes_, 0));
   on_closed_();
@@ -349,10 +339,10 @@ void Connection::CloseSocket() {
 
 }  // namespace
 
-std::shared_ptr<HttpConnection> HttpConnection::Create(asio::ip::tcp::socket socket,
+std::shared_ptr<HttpConnection> HttpConnection::Create(std::unique_ptr<ClientStream> stream,
                                                        HttpContext context,
                                                        std::function<void()> closed) {
-  return std::make_shared<Connection>(std::move(socket), context, std::move(closed));
+  return std::make_shared<Connection>(std::move(stream), context, std::move(closed));
 }
 
 }  // namespace spearfish::server

@@ -2,11 +2,11 @@
 #ifndef SERVER_HTTP_HTTP_CONNECTION_H_
 #define SERVER_HTTP_HTTP_CONNECTION_H_
 
-#include <boost/asio/ip/tcp.hpp>
 #include <functional>
 #include <memory>
 
 #include "server/http/body_budget.h"
+#include "server/http/client_stream.h"
 #include "server/http/http_options.h"
 #include "server/http/http_reply.h"
 
@@ -19,15 +19,15 @@ struct HttpContext {
   BodyBudget& bodies;
 };
 
-// Methods may be called from any thread. Reads one request, has it served, writes the answer, reads
-// the next. While a request is served it watches for the client to go away. Everything has a time
-// limit but the serving itself.
+// Methods may be called from any thread. Shakes hands where there is TLS, reads one request, has it
+// served, writes the answer, reads the next. While a request is served it watches for the client to
+// go away. Everything has a time limit but the serving itself.
 //
-// Lifetime: shared between the server, the operations on the socket, and the exchange that answers.
+// Lifetime: shared between the server, the operations on the stream, and the exchange that answers.
 class HttpConnection {
  public:
-  // `socket` runs its handlers on a strand. `closed` is called once, on it.
-  static std::shared_ptr<HttpConnection> Create(boost::asio::ip::tcp::socket socket,
+  // `stream` runs its handlers on a strand. `closed` is called once, on it.
+  static std::shared_ptr<HttpConnection> Create(std::unique_ptr<ClientStream> stream,
                                                 HttpContext context, std::function<void()> closed);
   virtual ~HttpConnection() = default;
 

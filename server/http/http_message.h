@@ -20,7 +20,9 @@ struct HttpRequest {
   std::string request_id;  // X-Request-Id
   std::string traceparent;
   std::string tracestate;
-  std::string peer;    // the host it comes from, as gRPC writes it: "ipv4:127.0.0.1"
+  std::string peer;  // the host it comes from, as gRPC writes it: "ipv4:127.0.0.1"
+  // Of the client's verified certificate, the identity first; none without TLS that asks for it.
+  std::vector<std::string> certificate_names;
   std::string caller;  // whom the calls are counted for; set by HttpHandler::Refuse
 };
 

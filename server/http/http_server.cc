@@ -15,9 +15,12 @@
 #include "absl/strings/strip.h"
 #include "common/base/status_macros.h"
 #include "server/http/body_budget.h"
+#include "server/http/client_stream.h"
 #include "server/http/connection_set.h"
 #include "server/http/http_connection.h"
 #include "server/http/local_services.h"
+#include "server/http/openai_handler.h"
+#include "server/http/tls_contexts.h"
 
 namespace spearfish::server {
 namespace {
@@ -52,7 +55,8 @@ class Server final : public HttpServer {
   Server(const HttpOptions& options, Backend backend)
       : options_(options),
         services_(std::move(backend.channel), std::move(backend.ready)),
-        handler_(services_, std::move(backend.check)),
+        handler_(services_, std::move(backend.gate)),
+        tls_files_(std::move(backend.tls)),
         bodies_(options.max_bodies_bytes),
         acceptor_(asio::make_strand(io_)),
         accept_pause_(acceptor_.get_executor()) {}
@@ -71,6 +75,8 @@ class Server final : public HttpServer {
   const HttpOptions options_;
   LocalServices services_;
   OpenAiHandler handler_;
+  const std::shared_ptr<ReloadedTls> tls_files_;
+  std::unique_ptr<TlsContexts> tls_;  // null: plain text; used by the acceptor's strand
   BodyBudget bodies_;
   ConnectionSet connections_;
   std::string address_;
@@ -84,6 +90,9 @@ class Server final : public HttpServer {
 };
 
 absl::Status Server::Listen() {
+  if (tls_files_ != nullptr) {
+    SF_ASSIGN_OR_RETURN(tls_, TlsContexts::Create(tls_files_));
+  }
   SF_ASSIGN_OR_RETURN(const tcp::endpoint endpoint, Resolve(io_, options_.listen));
   error_code error;
   acceptor_.open(endpoint.protocol(), error);
@@ -128,8 +137,10 @@ void Server::OnAccepted(const error_code& error, tcp::socket socket) {
   error_code ignored;  // latency only
   socket.set_option(tcp::no_delay(true), ignored);
   const uint64_t id = connections_.NewId();
+  auto stream = std::make_unique<ClientStream>(std::move(socket),
+                                               tls_ == nullptr ? nullptr : &tls_->Current());
   auto connection = HttpConnection::Create(
-      std::move(socket), {.handler = handler_, .options = options_, .bodies = bodies_},
+      std::move(stream), {.handler = handler_, .options = options_, .bodies = bodies_},
       [this, id] { ConnectionClosed(id); });
   connections_.Add(id, connection);
   connection->Start();

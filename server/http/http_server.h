@@ -10,8 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/tls_files.h"
+#include "server/http/http_gate.h"
 #include "server/http/http_options.h"
-#include "server/http/openai_handler.h"
 
 namespace spearfish::server {
 
@@ -21,8 +22,9 @@ class HttpServer {
   struct Backend {
     // To the gateway's own services, in process: grpc::Server::InProcessChannel.
     std::shared_ptr<grpc::Channel> channel;
-    CallerCheck check;
-    std::function<bool()> ready;  // GET /health; from any thread
+    HttpGate gate;
+    std::shared_ptr<ReloadedTls> tls = nullptr;  // shared with the gRPC port; null: plain text
+    std::function<bool()> ready;                 // GET /health; from any thread
   };
 
   // Listens before it returns. InvalidArgument for bad options, Unavailable when the address can't

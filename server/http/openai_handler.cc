@@ -71,12 +71,15 @@ ResponseHead HeadOf(absl::string_view prefix, const std::string& id, const std::
 }  // namespace
 
 std::optional<HttpResponse> OpenAiHandler::Refuse(HttpRequest& head) {
+  if (const absl::Status client = gate_.CheckClient(head); !client.ok()) {
+    return ErrorResponse(ErrorOf(client));
+  }
   const std::optional<Endpoint> endpoint = EndpointOf(PathOf(head.target));
   if (!endpoint) return UnknownPath();
   const char* const method = TakesABody(*endpoint) ? "POST" : "GET";
   if (head.method != method) return WrongMethod(head.method, method);
   if (*endpoint == Endpoint::kHealth) return std::nullopt;
-  absl::StatusOr<std::string> caller = check_(head.authorization, head.peer);
+  absl::StatusOr<std::string> caller = gate_.CallerOf(head);
   if (!caller.ok()) return ErrorResponse(ErrorOf(caller.status()));
   head.caller = *std::move(caller);
   if (TakesABody(*endpoint) && !IsJson(head.content_type)) {

@@ -3,7 +3,6 @@
 #define SERVER_HTTP_OPENAI_HANDLER_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,25 +11,21 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
+#include "server/http/http_gate.h"
 #include "server/http/http_reply.h"
 #include "server/http/local_services.h"
 #include "server/http/request_identity.h"
 
 namespace spearfish::server {
 
-// Who asks, by the Authorization header and the host: the name that admission counts, or
-// Unauthenticated. Calls in process pass no port that would check it.
-using CallerCheck = std::function<absl::StatusOr<std::string>(absl::string_view authorization,
-                                                              absl::string_view peer)>;
-
 // Thread-safe. The services must outlive it and its exchanges.
 class OpenAiHandler final : public HttpHandler {
  public:
-  OpenAiHandler(LocalServices& services, CallerCheck check)
-      : services_(services), check_(std::move(check)), created_(absl::ToUnixSeconds(absl::Now())) {}
+  OpenAiHandler(LocalServices& services, HttpGate gate)
+      : services_(services), gate_(std::move(gate)), created_(absl::ToUnixSeconds(absl::Now())) {}
 
-  // Unknown paths, other methods, bodies that are no JSON, callers that are not let in. /health is
-  // open to everybody, as gRPC's health service is.
+  // Unknown paths, other methods, bodies that are no JSON, callers that are not let in. /health
+  // needs no token, as gRPC's health service needs none.
   std::optional<HttpResponse> Refuse(HttpRequest& head) override;
   std::shared_ptr<HttpExchange> Handle(HttpRequest request,
                                        std::shared_ptr<HttpReply> reply) override;
@@ -52,7 +47,7 @@ class OpenAiHandler final : public HttpHandler {
   HttpResponse Health() const;
 
   LocalServices& services_;
-  const CallerCheck check_;
+  const HttpGate gate_;
   const int64_t created_;
 };
 

@@ -11,9 +11,9 @@ PATIENCE_S = 120
 
 
 class HttpFleet(Fleet):
-    def __init__(self, bin_folder, model, *gateway_flags):
+    def __init__(self, bin_folder, model, *gateway_flags, listen="127.0.0.1:0"):
         super().__init__(bin_folder, model, 1, ["--scale=absmax"],
-                         ["--http-listen=127.0.0.1:0", *gateway_flags])
+                         [f"--http-listen={listen}", *gateway_flags])
         self.client = Client(self.endpoint)
 
     def start_gateway(self):
@@ -59,12 +59,15 @@ def model_with_template(source, folder, template):
 class Connection:
     """Bytes out, answers in: nothing between the test and the socket."""
 
-    def __init__(self, address, receive_buffer=None):
+    def __init__(self, address, receive_buffer=None, tls=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(address)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost",
+                                          suppress_ragged_eofs=False)
         self.file = self.socket.makefile("rb")
 
     def __enter__(self):
