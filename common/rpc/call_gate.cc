@@ -1,7 +1,6 @@
 #include "common/rpc/call_gate.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -28,10 +27,11 @@ bool CallGate::IsAllowedClient(const std::vector<absl::string_view>& peer_names)
       });
 }
 
-bool CallGate::HasToken(const CallHeaders& call) const {
-  const std::optional<absl::string_view> token = BearerToken(call.authorization);
+std::optional<std::string> CallGate::TokenName(absl::string_view authorization) {
   // An absent token is looked up, too: the answer takes as long.
-  return tokens_->NameOf(token.value_or("")).has_value();
+  std::optional<std::string> name = tokens_->NameOf(BearerToken(authorization).value_or(""));
+  if (!name.has_value()) SayRefused("it has no valid bearer token");
+  return name;
 }
 
 void CallGate::SayRefused(absl::string_view why) {
@@ -52,8 +52,7 @@ absl::Status CallGate::CheckClient(const std::vector<absl::string_view>& peer_na
 absl::Status CallGate::Check(const CallHeaders& call) {
   SF_RETURN_IF_ERROR(CheckClient(call.peer_names));
   if (tokens_ == nullptr || call.path == kHealthCheck) return absl::OkStatus();
-  if (HasToken(call)) return absl::OkStatus();
-  SayRefused("it has no valid bearer token");
+  if (TokenName(call.authorization).has_value()) return absl::OkStatus();
   return absl::UnauthenticatedError(
       "no valid bearer token; send the metadata authorization: Bearer TOKEN");
 }

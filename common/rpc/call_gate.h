@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,13 +38,15 @@ class CallGate {
   // Of every call, whatever its path: PermissionDenied when the certificate has no allowed name.
   absl::Status CheckClient(const std::vector<absl::string_view>& peer_names);
 
-  // That, and the token. Unauthenticated: no good token, where the message is the same for all that
-  // is wrong with it. grpc.health.v1.Health/Check needs no token.
+  // The name of the good token in `authorization`, where tokens are asked for.
+  std::optional<std::string> TokenName(absl::string_view authorization);
+
+  // CheckClient, and the token. Unauthenticated: no good token, where the message is the same for
+  // all that is wrong with it. grpc.health.v1.Health/Check needs no token.
   absl::Status Check(const CallHeaders& call);
 
  private:
   bool IsAllowedClient(const std::vector<absl::string_view>& peer_names) const;
-  bool HasToken(const CallHeaders& call) const;
   void SayRefused(absl::string_view why);
 
   const std::unique_ptr<TokenFile> tokens_;

@@ -213,6 +213,10 @@ void Connection::OnHead() {
     Respond(*std::move(refusal));
     return;
   }
+  if (parser_.has_body() && request_.method != "POST") {
+    Refuse(ErrorOf(400, "a body is read of POST only"));
+    return;
+  }
   const uint64_t bytes = parser_.MaxBodyBytes();
   if (!context_.bodies.Take(bytes)) {
     HttpError busy = ErrorOf(503, "the requests that are being served hold too much memory");

@@ -2,7 +2,6 @@
 
 #include <optional>
 
-#include "common/rpc/bearer_token.h"
 #include "common/rpc/caller_identity.h"
 
 namespace spearfish::server {
@@ -13,9 +12,8 @@ absl::Status HttpGate::CheckClient(const HttpRequest& head) const {
 }
 
 absl::StatusOr<std::string> HttpGate::CallerOf(const HttpRequest& head) const {
-  if (const TokenFile* const tokens = gate_->tokens()) {
-    const std::optional<std::string> name =
-        tokens->NameOf(BearerToken(head.authorization).value_or(""));
+  if (gate_->tokens() != nullptr) {
+    const std::optional<std::string> name = gate_->TokenName(head.authorization);
     if (name.has_value()) return CallerOfToken(*name);
     return absl::UnauthenticatedError(
         "no valid bearer token; send the header Authorization: Bearer TOKEN");

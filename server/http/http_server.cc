@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <future>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -155,13 +156,16 @@ void Server::ConnectionClosed(uint64_t id) {
 
 void Server::Stop(absl::Time end) {
   if (threads_.empty()) return;
-  asio::post(acceptor_.get_executor(), [this] {
+  std::promise<void> told;
+  asio::post(acceptor_.get_executor(), [this, &told] {
     error_code ignored;  // closed is closed
     acceptor_.close(ignored);
     accept_pause_.cancel();
     // Here, because a connection is added on this strand: none is missed.
     for (const auto& connection : connections_.All()) connection->Drain();
+    told.set_value();
   });
+  told.get_future().wait();  // no connection is added from now on
   if (!connections_.AwaitEmpty(end)) {
     for (const auto& connection : connections_.All()) connection->Close();
     connections_.AwaitEmpty(absl::InfiniteFuture());

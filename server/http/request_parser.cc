@@ -37,18 +37,35 @@ RequestParser::Parsed RequestParser::ParseHead() {
     buffer_.consume(parser_->put(buffer_.data(), error));
     if (Fails(error)) return Parsed::kBad;
   }
-  return Parsed::kDone;
+  if (!IsAmbiguous()) return Parsed::kDone;
+  error_ = ErrorOf(400,
+                   "the body's length is ambiguous: Transfer-Encoding must be chunked, of "
+                   "HTTP/1.1, and without Content-Length");
+  return Parsed::kBad;
 }
 
 RequestParser::Parsed RequestParser::ParseBody() {
   parser_->eager(true);
   error_code error;
   while (!parser_->is_done()) {
-    if (buffer_.size() == 0 || error == http::error::need_more) return Parsed::kMore;
+    if (buffer_.size() == 0 || error == http::error::need_more) {
+      if (buffer_.size() <= kMostHeaderBytes) return Parsed::kMore;
+      // Beast bounds heads and bodies only.
+      error_ = ErrorOf(431, absl::StrCat("a chunk's header or the trailer is larger than ",
+                                         kMostHeaderBytes, " bytes"));
+      return Parsed::kBad;
+    }
     buffer_.consume(parser_->put(buffer_.data(), error));
     if (Fails(error)) return Parsed::kBad;
   }
   return Parsed::kDone;
+}
+
+bool RequestParser::IsAmbiguous() const {
+  const http::request<http::string_body>& request = parser_->get();
+  if (request.find(http::field::transfer_encoding) == request.end()) return false;
+  return !parser_->chunked() || request.version() < 11 ||
+         request.find(http::field::content_length) != request.end();
 }
 
 bool RequestParser::Fails(const error_code& error) {

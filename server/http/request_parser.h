@@ -26,7 +26,8 @@ class RequestParser {
   void Add(absl::string_view bytes);
   size_t num_bytes_kept() const { return buffer_.size(); }
 
-  // kMore: not without more bytes. kBad: never; error() says why: 400, 413 or 431.
+  // kMore: not without more bytes. kBad: never; error() says why: 400, 413 or 431. No more than a
+  // part of a head, of a chunk's header or of a trailer is kept meanwhile.
   enum class Parsed { kDone, kMore, kBad };
   Parsed ParseHead();
   Parsed ParseBody();
@@ -50,6 +51,8 @@ class RequestParser {
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
   bool Fails(const boost::system::error_code& error);
+  // What the head says of the body's length is what others on its way may read otherwise.
+  bool IsAmbiguous() const;
 
   const uint64_t max_body_bytes_;
   boost::beast::flat_buffer buffer_;

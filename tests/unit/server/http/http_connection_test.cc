@@ -180,6 +180,14 @@ TEST_F(HttpConnectionTest, ServesRequestAfterRequest) {
   }
 }
 
+TEST_F(HttpConnectionTest, BodiesAreOfPostAlone) {
+  Listen(port_.Open());
+  TlsClient client(endpoint(), port_.authority());
+  ASSERT_FALSE(client.Handshake());
+  client.Send("GET / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n");
+  EXPECT_THAT(client.Answer(), HasSubstr("POST only"));
+}
+
 TEST_F(HttpConnectionTest, ServesWhatWasSentAhead) {
   Listen(port_.Open());
   TlsClient client(endpoint(), port_.authority());

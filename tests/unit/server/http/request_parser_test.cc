@@ -106,5 +106,22 @@ TEST(RequestParser, SaysWhatIsWrong) {
             413);
 }
 
+TEST(RequestParser, BoundsWhatIsNoBody) {
+  const std::string head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+  EXPECT_EQ(StatusOf(head + std::string(50000, '1')), 431);
+  EXPECT_EQ(StatusOf(head + "1;x=" + std::string(50000, 'x')), 431);
+  EXPECT_EQ(StatusOf(head + "0\r\nX: " + std::string(50000, 'x')), 431);
+}
+
+TEST(RequestParser, RefusesAnAmbiguousLength) {
+  const std::string post = "POST / HTTP/1.1\r\n";
+  EXPECT_EQ(StatusOf(post + "Transfer-Encoding: chunked, identity\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf(post + "Transfer-Encoding: identity\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf(post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf(post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf(post + "Content-Length: 3\r\nContent-Length: 4\r\n\r\n"), 400);
+  EXPECT_EQ(StatusOf("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
+}
+
 }  // namespace
 }  // namespace spearfish::server
