@@ -21,7 +21,25 @@ constexpr std::array kWithValue = {"--tls-cert",
                                    "--max-connection-age-grace-s",
                                    "--keepalive-time-s",
                                    "--keepalive-timeout-s",
-                                   "--handshake-timeout-s"};
+                                   "--handshake-timeout-s",
+                                   "--policy",
+                                   "--affinity-load-factor",
+                                   "--worker-timeout-s",
+                                   "--retry-patience-ms",
+                                   "--max-queue",
+                                   "--max-queue-bytes",
+                                   "--max-per-client",
+                                   "--max-priority",
+                                   "--queue-timeout-s",
+                                   "--max-in-flight",
+                                   "--http-threads",
+                                   "--http-max-connections",
+                                   "--http-max-body",
+                                   "--http-max-bodies",
+                                   "--http-header-timeout-s",
+                                   "--http-body-timeout-s",
+                                   "--http-idle-timeout-s",
+                                   "--http-write-timeout-s"};
 constexpr std::array kWithoutValue = {"--insecure-tokens", "--http-plain-text"};
 constexpr char kHelp[] = "Passed on to the gateway, see spearfish-gateway --help";
 

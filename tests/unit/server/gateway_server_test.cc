@@ -157,6 +157,47 @@ TEST_F(GatewayServerTest, TriesAnotherWorkerBeforeTheFirstMessage) {
   EXPECT_THAT(Tokens(messages), ElementsAre(10, 11, 12));
 }
 
+TEST_F(GatewayServerTest, AWorkerLostBeforeTheFirstTokenIsUnavailableHoweverItEnded) {
+  FakeWorker stopping;
+  stopping.failure = grpc::Status(grpc::StatusCode::CANCELLED, "grace is over");
+  stopping.fail_after_messages = 0;
+  Start({&stopping});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  const grpc::Status status = Stream(messages);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("grace is over"));
+}
+
+TEST_F(GatewayServerTest, ARequestThatMeetsItselfGoesOn) {
+  FakeWorker failing;
+  FakeWorker ending;
+  FakeWorker healthy;
+  failing.failure = grpc::Status(grpc::StatusCode::UNAVAILABLE, "gone");
+  failing.fail_after_messages = 0;
+  ending.failure = grpc::Status(grpc::StatusCode::ALREADY_EXISTS, "request_id is running");
+  ending.fail_after_messages = 0;
+  ending.running = 5;
+  healthy.running = 10;
+  Start({&failing, &ending, &healthy});
+  AwaitReady(3);
+  std::vector<v1::GenerateStreamResponse> messages;
+  ASSERT_TRUE(Stream(messages).ok());
+  EXPECT_EQ(ending.calls, 1);
+  EXPECT_THAT(Tokens(messages), ElementsAre(10, 11, 12));
+}
+
+TEST_F(GatewayServerTest, ARequestIdThatRunsIsTheClientsMistake) {
+  FakeWorker worker;
+  worker.failure = grpc::Status(grpc::StatusCode::ALREADY_EXISTS, "request_id is running");
+  worker.fail_after_messages = 0;
+  Start({&worker});
+  AwaitReady(1);
+  std::vector<v1::GenerateStreamResponse> messages;
+  EXPECT_EQ(Stream(messages).error_code(), grpc::StatusCode::ALREADY_EXISTS);
+  EXPECT_EQ(worker.calls, 1);
+}
+
 TEST_F(GatewayServerTest, DoesNotRetryWhatTheWorkerRefused) {
   FakeWorker refusing;
   FakeWorker other;
@@ -297,17 +338,18 @@ class GatewayAdmissionTest : public GatewayServerTest {
     options.admission.max_waiting = 1;
     StartWith(options);
     AwaitReady(1);
-    Open(running_);
+    Open(running_, "runs");
     v1::GenerateStreamResponse message;
     ASSERT_TRUE(running_.reader->Read(&message));
-    Open(waiting_);
+    Open(waiting_, "waits");
     // It is in the queue when one of lower priority is refused.
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
     while (!TryAnother() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
   }
 
-  void Open(Waiting& stream) {
+  void Open(Waiting& stream, const std::string& id) {
     v1::GenerateStreamRequest request;
+    request.set_request_id(id);
     request.mutable_token_ids()->add_ids(1);
     request.set_priority(5);
     stream.context.set_deadline(std::chrono::system_clock::now() + 3 * kPatience);
@@ -365,6 +407,29 @@ TEST_F(GatewayAdmissionTest, ForgetsAWaitingRequestThatIsCancelled) {
   waiting_.context.TryCancel();
   EXPECT_EQ(End(waiting_), grpc::StatusCode::CANCELLED);
   EXPECT_EQ(worker_.calls, 1) << "the worker never heard of it";
+  running_.context.TryCancel();
+  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(GatewayAdmissionTest, AbortsWhatWaits) {
+  Fill();
+  v1::AbortRequest request;
+  request.add_request_ids("waits");
+  request.add_request_ids("nowhere");
+  v1::AbortResponse aborted;
+  grpc::ClientContext context;
+  ASSERT_TRUE(control_->Abort(&context, request, &aborted).ok());
+  EXPECT_THAT(aborted.aborted_request_ids(), ElementsAre("waits"));
+  EXPECT_EQ(End(waiting_), grpc::StatusCode::ABORTED);
+  EXPECT_EQ(worker_.calls, 1) << "the worker never heard of it";
+  running_.context.TryCancel();
+  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
+}
+
+TEST_F(GatewayAdmissionTest, TellsWhatWaitsWhenTheLastWorkerHasGone) {
+  Fill();
+  worker_.ready = false;
+  EXPECT_EQ(End(waiting_), grpc::StatusCode::UNAVAILABLE);
   running_.context.TryCancel();
   EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
 }
