@@ -86,6 +86,14 @@ TEST(StreamProgress, CountsFromWhatItsClientResumes) {
   EXPECT_EQ(progress.num_tokens(), 1u);
 }
 
+TEST(StreamProgress, WhatItsClientSaysIsNotDelivered) {
+  v1::GenerateStreamRequest request;
+  request.mutable_resume()->add_sequences()->set_finished(true);
+  StreamProgress progress(request);
+  EXPECT_FALSE(progress.begun());
+  EXPECT_FALSE(progress.complete());
+}
+
 TEST(StreamProgress, CannotResumeAfterTextWithoutTokens) {
   StreamProgress progress(RequestFor(1));
   progress.Note(Prompt());

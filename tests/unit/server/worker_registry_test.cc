@@ -123,6 +123,33 @@ TEST_F(WorkerRegistryTest, AvoidsAnOpenBreakerWhileThereIsAnother) {
   trial->Succeeded();
 }
 
+TEST_F(WorkerRegistryTest, TheEndOfAnOldRequestIsNotThatOfTheTrial) {
+  const WorkerId good = registry_.Connections()[1]->id;
+  ReportAllReady();
+  auto old = std::make_unique<WorkerLease>(*registry_.Acquire({}, {good}));
+  for (int i = 0; i < 3; ++i) {
+    ReportAllReady();
+    registry_.Acquire({}, {good})->Failed();
+  }
+  ReportAllReady();
+  now_ += absl::Seconds(1);
+  const auto trial = registry_.Acquire({}, {good});
+  old.reset();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Pick(), "127.0.0.1:2");
+}
+
+TEST_F(WorkerRegistryTest, OneLateReportIsChance) {
+  ReportAllReady();
+  const WorkerId first = registry_.Connections()[0]->id;
+  registry_.ReportLate(first);
+  EXPECT_EQ(registry_.num_ready(), 2u);
+  registry_.Report(first, Ready());
+  registry_.ReportLate(first);
+  EXPECT_EQ(registry_.num_ready(), 2u);
+  registry_.ReportLate(first);
+  EXPECT_EQ(registry_.num_ready(), 1u);
+}
+
 TEST_F(WorkerRegistryTest, WorkersComeAndGoWhileTheyServe) {
   ReportAllReady();
   const WorkerId kept = registry_.Connections()[1]->id;
