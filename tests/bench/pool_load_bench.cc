@@ -34,6 +34,7 @@ struct Options {
   uint32_t steps = 100;           // of each phase without a reload
   uint32_t heat_tokens = 512;     // routed before the pool is filled, as a heatmap has them
   uint64_t compare_slots = 1000;  // after each load; 0 = all
+  MemoryCheck memory_check = MemoryCheck::kOn;
 };
 
 double SecondsSince(absl::Time begin) { return absl::ToDoubleSeconds(absl::Now() - begin); }
@@ -278,11 +279,18 @@ class Bench {
   uint64_t last_token_ = 0;
 };
 
+// Returned, not checked: the temporary folder, in memory, must go.
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return 1;
+}
+
 int Main(const Options& options) {
   const uint64_t available = AvailableHostBytes();
   const absl::Time begin = absl::Now();
-  const auto made = SyntheticCache::Create(PoolUnderLoad::Model(options.pool));
-  SF_CHECK_OK(made.status());
+  const auto made =
+      SyntheticCache::Create(PoolUnderLoad::Model(options.pool), options.memory_check);
+  if (!made.ok()) return Fail(made.status());
   const ExpertCacheSegment& segment = *(*made)->segment;
   std::printf(
       "segment of %.2f GB, %llu records of %.3f MB, made in %.1f s: MemAvailable %+.2f GB\n",
@@ -292,7 +300,7 @@ int Main(const Options& options) {
       (static_cast<double>(AvailableHostBytes()) - static_cast<double>(available)) / 1e9);
   std::fflush(stdout);
   const auto parts = PoolUnderLoad::Create(**made, options.pool);
-  SF_CHECK_OK(parts.status());
+  if (!parts.ok()) return Fail(parts.status());
   const kernels::DeviceInfo& device = (*parts)->device.device->info();
   std::printf(
       "device: %s, %s; segment registered in %.2f s; pool of %u slots, %.2f GB, %.1f %% of "
@@ -325,6 +333,10 @@ int main(int argc, char** argv) {
   app.add_option("--steps", options.steps, "of each phase without a reload");
   app.add_option("--heat-tokens", options.heat_tokens, "routed before the pool is filled");
   app.add_option("--compare-slots", options.compare_slots, "after each load; 0 = all");
+  app.add_flag_callback(
+      "--no-memory-check",
+      [&options] { options.memory_check = spearfish::bench::MemoryCheck::kOff; },
+      "for machines whose memory grows as it is used");
   CLI11_PARSE(app, argc, argv);
   return spearfish::bench::Main(options);
 }

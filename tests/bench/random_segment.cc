@@ -19,6 +19,7 @@
 #include "common/expert_cache/cache_image.h"
 #include "common/expert_cache/cache_plan.h"
 #include "common/expert_cache/parallel_tasks.h"
+#include "common/segment/memory_guard.h"
 #include "tests/reference/moe_reference.h"
 #include "worker/experts/kernel_layout.h"
 
@@ -54,8 +55,13 @@ absl::StatusOr<uint64_t> FillLayer(const CachePlan& plan, LayerId layer, uint32_
 
 }  // namespace
 
-absl::Status WriteRandomSegment(const Checkpoint& checkpoint, const SegmentOptions& options) {
+absl::Status WriteRandomSegment(const Checkpoint& checkpoint, const SegmentOptions& options,
+                                MemoryCheck memory_check) {
   SF_ASSIGN_OR_RETURN(const CachePlan plan, CachePlan::FromCheckpoint(checkpoint, options.quant));
+  if (memory_check == MemoryCheck::kOn) {
+    SF_ASSIGN_OR_RETURN(const MemoryFigures figures, ReadMemoryFigures(options.directory));
+    SF_RETURN_IF_ERROR(CheckMemory(plan.image_bytes(), figures, options.memory_margin));
+  }
   const std::string path = absl::StrCat(options.directory, "/", SegmentName(plan.identity()));
   SF_ASSIGN_OR_RETURN(const std::span<std::byte> image, CreateMapped(path, plan.image_bytes()));
   const absl::Cleanup unmap = [image] { munmap(image.data(), image.size()); };

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "common/safetensors/checkpoint.h"
 #include "common/segment/expert_cache_segment.h"
+#include "tests/bench/random_segment.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/temp_dir.h"
 
@@ -16,7 +17,7 @@ namespace spearfish::bench {
 // are destroyed in reverse.
 struct SyntheticCache {
   static absl::StatusOr<std::unique_ptr<SyntheticCache>> Create(
-      const tests::SyntheticOptions& options);
+      const tests::SyntheticOptions& options, MemoryCheck memory_check);
 
   tests::TempDir dir;
   std::unique_ptr<Checkpoint> checkpoint;

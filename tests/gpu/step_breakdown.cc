@@ -37,6 +37,7 @@ struct Options {
   uint32_t context = 1024;
   uint32_t steps = 200;
   uint32_t traced_steps = 50;
+  bench::MemoryCheck memory_check = bench::MemoryCheck::kOn;
 };
 
 bool OnGpu(const Options& options) { return absl::StartsWith(options.device, "cuda"); }
@@ -211,7 +212,8 @@ void PrintSubject(const Subject& subject, const LoadedModel& loaded, const Optio
 }
 
 absl::Status Measure(Subject& subject, const Options& options) {
-  SF_ASSIGN_OR_RETURN(subject.made, bench::SyntheticCache::Create(subject.shape.model));
+  SF_ASSIGN_OR_RETURN(subject.made,
+                      bench::SyntheticCache::Create(subject.shape.model, options.memory_check));
   SF_ASSIGN_OR_RETURN(const auto loaded,
                       LoadedModel::Create(*subject.made, subject.shape, options));
   PrintSubject(subject, *loaded, options);
@@ -274,6 +276,10 @@ int main(int argc, char** argv) {
   app.add_option("--context", options.context, "tokens of each sequence before the first step");
   app.add_option("--steps", options.steps, "whose time is taken");
   app.add_option("--traced-steps", options.traced_steps);
+  app.add_flag_callback(
+      "--no-memory-check",
+      [&options] { options.memory_check = spearfish::bench::MemoryCheck::kOff; },
+      "for machines whose memory grows as it is used");
   CLI11_PARSE(app, argc, argv);
   return spearfish::gpu::Main(options);
 }
