@@ -8,6 +8,7 @@
 #include "kernels/cuda/copy_ring.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_arithmetic.cuh"
+#include "kernels/cuda/moe_decode.h"
 #include "kernels/cuda/moe_grouped.h"
 #include "kernels/cuda/moe_grouped_plan.h"
 #include "kernels/cuda/moe_groups.cuh"
@@ -519,6 +520,7 @@ void LaunchChunk(const MoeLaunch& launch, cudaStream_t stream) {
   work.partials = workspace.partials;
   work.layout = layout;
   work.plan = plan;
+  work.num_experts = launch.num_experts;
   work.num_pairs = num_pairs;
   work.k = launch.k;
   work.units = MoeUnits(layout);
@@ -559,6 +561,7 @@ uint64_t MoeCudaWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows, ui
 
 void LaunchMoe(const MoeLaunch& launch, cudaStream_t stream) {
   if (MoeGroupedFits(launch)) return LaunchMoeGrouped(launch, stream);
+  if (MoeDecodeFits(launch)) return LaunchMoeDecode(launch, stream);
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
     for (uint32_t first = 0; first < launch.num_rows; first += kMoeChunkRows) {

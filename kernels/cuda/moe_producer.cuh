@@ -11,19 +11,27 @@ template <uint32_t kBits>
 class MoeProducer {
  public:
   __device__ MoeProducer(const MoeWork& work, const MoeShared& shared)
-      : work_(work), shared_(shared), lane_(threadIdx.x % kWarpLanes) {}
+      : work_(work),
+        shared_(shared),
+        lane_(threadIdx.x % kWarpLanes),
+        slice_shift_(Log2(work.layout.slice_channels)),
+        w13_shift_(Log2(work.layout.w13_group)),
+        w2_shift_(Log2(work.layout.w2_group)) {}
 
   __device__ void StreamUnit(const char* record, uint32_t unit) {
     const ExpertLayout& layout = work_.layout;
     const uint32_t channel = unit * kMoeUnitChannels;
-    const uint32_t in_slice = channel % layout.slice_channels;
-    const char* slice = record + (channel / layout.slice_channels) * layout.slice_bytes;
+    const uint32_t in_slice = channel & (layout.slice_channels - 1);
+    const char* slice = record + (channel >> slice_shift_) * layout.slice_bytes;
     StreamW13(slice, in_slice / kMoeUnitChannels);
     StreamW2(slice, in_slice);
   }
 
  private:
   using T = MoeTiles<kBits>;
+
+  // Slices and groups are powers of two; divisions would stand before every copy.
+  __device__ static uint32_t Log2(uint32_t power) { return 31 - __clz(static_cast<int>(power)); }
 
   __device__ char* Acquire() {
     WaitPhase(&shared_.empty[at_.stage], at_.parity ^ 1);
@@ -43,14 +51,14 @@ class MoeProducer {
   __device__ void StreamW13(const char* slice, uint32_t strip) {
     const ExpertLayout& layout = work_.layout;
     const uint32_t k_tiles = layout.hidden / 16;
-    const uint32_t groups = layout.hidden / layout.w13_group;
+    const uint32_t groups = layout.hidden >> w13_shift_;
     const uint64_t tiles_at = uint64_t{strip} * k_tiles * T::kBytes;
     const uint64_t scales_at = layout.w13_scales_offset + uint64_t{strip} * groups * 128;
     const uint64_t up_scales = uint64_t{layout.slice_channels} * groups * 2;
     for (uint32_t first = 0; first < k_tiles; first += T::kW13Tiles) {
       const uint32_t count = min(T::kW13Tiles, k_tiles - first);
-      const uint32_t first_group = first * 16 / layout.w13_group;
-      const uint32_t num_groups = (count * 16 + layout.w13_group - 1) / layout.w13_group;
+      const uint32_t first_group = first * 16 >> w13_shift_;
+      const uint32_t num_groups = (count * 16 + layout.w13_group - 1) >> w13_shift_;
       const uint32_t bytes = count * T::kBytes;
       char* stage = Acquire();
       Announce(2 * bytes + 2 * num_groups * 128);
@@ -74,9 +82,9 @@ class MoeProducer {
     const ExpertLayout& layout = work_.layout;
     const uint32_t strips = layout.hidden / 64;
     const uint64_t strip_bytes = uint64_t{layout.slice_channels} / 16 * T::kBytes;
-    const uint64_t group_count = layout.slice_channels / layout.w2_group;
+    const uint64_t group_count = layout.slice_channels >> w2_shift_;
     const char* tiles = slice + layout.w2_offset + in_slice / 16 * uint64_t{T::kBytes};
-    const char* scales = slice + layout.w2_scales_offset + in_slice / layout.w2_group * 128;
+    const char* scales = slice + layout.w2_scales_offset + (in_slice >> w2_shift_) * 128;
     for (uint32_t first = 0; first < strips; first += T::kStrips) {
       const uint32_t count = min(T::kStrips, strips - first);
       char* stage = Acquire();
@@ -97,6 +105,9 @@ class MoeProducer {
   const MoeWork& work_;
   const MoeShared& shared_;
   const uint32_t lane_;
+  const uint32_t slice_shift_;
+  const uint32_t w13_shift_;
+  const uint32_t w2_shift_;
   RingPosition at_;
 };
 

@@ -23,6 +23,7 @@ struct MoeWork {
   float* partials;
   ExpertLayout layout;
   MoePlan plan;
+  uint32_t num_experts;  // addresses in the table
   uint32_t num_pairs;
   uint32_t k;
   uint32_t units;          // of an expert
