@@ -19,6 +19,7 @@ struct CudaKernelsOptions {
   DType activations = DType::kBF16;
   // Never use the library for dense products, whose sums depend on the number of rows.
   bool strict_batch_invariance = false;
+  // Kernels of MoE calls of few rows (launch.h).
   MoeDecode moe_decode = MoeDecode::kGeneral;
 };
 

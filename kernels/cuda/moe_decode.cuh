@@ -100,7 +100,7 @@ class MoeDecodeConsumer {
     return input_sums_ + (warp_ / 8 * runs + warp_ % 8) * kTokens;
   }
   __device__ uint32_t SumColumn() const {
-    return kTokens == 1 ? 0 : 2 * t_ & (work_.plan.max_tokens - 1);
+    return kTokens == 1 ? 0 : (2 * t_) & (work_.plan.max_tokens - 1);
   }
 
   __device__ void SumInputs() {
