@@ -8,176 +8,21 @@
 #include "kernels/cuda/copy_ring.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_arithmetic.cuh"
+#include "kernels/cuda/moe_decode.h"
 #include "kernels/cuda/moe_grouped.h"
 #include "kernels/cuda/moe_grouped_plan.h"
 #include "kernels/cuda/moe_groups.cuh"
 #include "kernels/cuda/moe_plan.h"
+#include "kernels/cuda/moe_producer.cuh"
 #include "kernels/cuda/moe_tiles.cuh"
+#include "kernels/cuda/moe_work.cuh"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels {
 namespace {
 
-constexpr uint32_t kConsumers = kMoeConsumerWarps * kWarpLanes;
-constexpr uint32_t kThreads = kConsumers + kWarpLanes;
-constexpr uint32_t kMaxStages = 8;
 constexpr uint32_t kCombineColumns = 64;
 constexpr uint32_t kCombineLanes = 8;
-constexpr uint32_t kReductionStride = 68;  // lanes of an accumulator meet no bank twice
-constexpr uint32_t kInnerStride = kMoeUnitChannels + 8;
-
-struct MoeWork {
-  const void* x;
-  const int32_t* expert_ids;
-  const uint64_t* address_table;
-  const int32_t* members;      // null: every block finds the groups
-  const uint32_t* num_groups;  // likewise
-  float* partials;
-  ExpertLayout layout;
-  MoePlan plan;
-  uint32_t num_pairs;
-  uint32_t k;
-  uint32_t units;          // of an expert
-  uint32_t slots;          // of partial outputs a choice
-  uint32_t units_an_item;  // 1, kMoePartUnits or all
-};
-
-template <uint32_t kBits>
-struct Tiles {
-  static constexpr uint32_t kBytes = kBits * 128;
-  static constexpr uint32_t kAStage = kMoeStageTileBytes / kBytes;            // 64 or 32
-  static constexpr uint32_t kW13Tiles = kAStage / 2;                          // of gate, and of up
-  static constexpr uint32_t kW13AWarp = kW13Tiles / (kMoeConsumerWarps / 2);  // 4 or 2
-  static constexpr uint32_t kStrips = kAStage / 4;                            // of w2: 16 or 8
-  static constexpr uint32_t kWarpsAStrip = kMoeConsumerWarps / kStrips;
-  static constexpr uint32_t kBlocksAWarp = 4 / kWarpsAStrip;  // of 16 outputs
-};
-
-// The parts of shared memory.
-struct Shared {
-  uint64_t* full;
-  uint64_t* empty;
-  uint32_t* num_groups;
-  uint8_t* is_first;
-  int32_t* members;
-  int32_t* ids;
-  char* ring;
-  bf16* x;
-  float* reduction;
-  bf16* inner;
-
-  __device__ __forceinline__ Shared(char* base, const MoePlan& plan) {
-    full = reinterpret_cast<uint64_t*>(base);
-    empty = full + kMaxStages;
-    num_groups = reinterpret_cast<uint32_t*>(base + 256);
-    is_first = reinterpret_cast<uint8_t*>(base + 512);
-    members = reinterpret_cast<int32_t*>(base + 1024);
-    ids = members + kMoeInBlockPairs * 8;
-    ring = reinterpret_cast<char*>(ids + kMoeInBlockPairs);
-    x = reinterpret_cast<bf16*>(ring + plan.num_stages * kMoeStageBytes);
-    reduction = reinterpret_cast<float*>(reinterpret_cast<char*>(x) + plan.x_bytes);
-    inner = reinterpret_cast<bf16*>(reinterpret_cast<char*>(reduction) + plan.reduction_bytes);
-  }
-};
-
-__device__ __forceinline__ void ConsumerBarrier() {
-  asm volatile("bar.sync 1, %0;" ::"n"(kConsumers) : "memory");
-}
-
-// --- The producer.
-
-template <uint32_t kBits>
-class Producer {
- public:
-  __device__ Producer(const MoeWork& work, const Shared& shared)
-      : work_(work), shared_(shared), lane_(threadIdx.x % kWarpLanes) {}
-
-  __device__ void StreamUnit(const char* record, uint32_t unit) {
-    const ExpertLayout& layout = work_.layout;
-    const uint32_t channel = unit * kMoeUnitChannels;
-    const uint32_t in_slice = channel % layout.slice_channels;
-    const char* slice = record + (channel / layout.slice_channels) * layout.slice_bytes;
-    StreamW13(slice, in_slice / kMoeUnitChannels);
-    StreamW2(slice, in_slice);
-  }
-
- private:
-  using T = Tiles<kBits>;
-
-  __device__ char* Acquire() {
-    WaitPhase(&shared_.empty[at_.stage], at_.parity ^ 1);
-    return shared_.ring + at_.stage * kMoeStageBytes;
-  }
-  __device__ uint64_t* Barrier() { return &shared_.full[at_.stage]; }
-  __device__ void Announce(uint32_t bytes) {
-    if (lane_ == 0) AnnounceCopies(Barrier(), bytes);
-    __syncwarp();
-  }
-  __device__ void Commit() {
-    CommitCopies(Barrier());
-    at_.Next(work_.plan.num_stages);
-  }
-
-  // Stage: tiles of gate, tiles of up at half of it; scales of gate's groups, of up's at half.
-  __device__ void StreamW13(const char* slice, uint32_t strip) {
-    const ExpertLayout& layout = work_.layout;
-    const uint32_t k_tiles = layout.hidden / 16;
-    const uint32_t groups = layout.hidden / layout.w13_group;
-    const uint64_t tiles_at = uint64_t{strip} * k_tiles * T::kBytes;
-    const uint64_t scales_at = layout.w13_scales_offset + uint64_t{strip} * groups * 128;
-    const uint64_t up_scales = uint64_t{layout.slice_channels} * groups * 2;
-    for (uint32_t first = 0; first < k_tiles; first += T::kW13Tiles) {
-      const uint32_t count = min(T::kW13Tiles, k_tiles - first);
-      const uint32_t first_group = first * 16 / layout.w13_group;
-      const uint32_t num_groups = (count * 16 + layout.w13_group - 1) / layout.w13_group;
-      const uint32_t bytes = count * T::kBytes;
-      char* stage = Acquire();
-      Announce(2 * bytes + 2 * num_groups * 128);
-      const uint64_t skipped = tiles_at + uint64_t{first} * T::kBytes;
-      const char* scales = slice + scales_at + first_group * 128;
-      IssueParts(4, Barrier(), [&](uint32_t i) -> CopyPart {
-        const bool is_up = i % 2 == 1;
-        if (i < 2) {
-          return {stage + (is_up ? kMoeStageTileBytes / 2 : 0),
-                  slice + (is_up ? layout.up_offset : layout.gate_offset) + skipped, bytes};
-        }
-        return {stage + kMoeStageTileBytes + (is_up ? kMoeStageScaleBytes / 2 : 0),
-                scales + (is_up ? up_scales : 0), num_groups * 128};
-      });
-      Commit();
-    }
-  }
-
-  // Stage: for each strip of 64 outputs the four tiles of this unit's inputs; the strips' scales.
-  __device__ void StreamW2(const char* slice, uint32_t in_slice) {
-    const ExpertLayout& layout = work_.layout;
-    const uint32_t strips = layout.hidden / 64;
-    const uint64_t strip_bytes = uint64_t{layout.slice_channels} / 16 * T::kBytes;
-    const uint64_t group_count = layout.slice_channels / layout.w2_group;
-    const char* tiles = slice + layout.w2_offset + in_slice / 16 * uint64_t{T::kBytes};
-    const char* scales = slice + layout.w2_scales_offset + in_slice / layout.w2_group * 128;
-    for (uint32_t first = 0; first < strips; first += T::kStrips) {
-      const uint32_t count = min(T::kStrips, strips - first);
-      char* stage = Acquire();
-      Announce(count * (4 * T::kBytes + 128));
-      // Where a slice has two units, a strip's tiles of this one are every other 2 (4) KiB.
-      IssueParts(count, Barrier(), [&](uint32_t i) -> CopyPart {
-        return {stage + i * 4 * T::kBytes, tiles + (first + i) * strip_bytes, 4 * T::kBytes};
-      });
-      const bool is_run = group_count == 1;
-      IssueParts(is_run ? 1 : count, Barrier(), [&](uint32_t i) -> CopyPart {
-        return {stage + kMoeStageTileBytes + i * 128, scales + (first + i) * group_count * 128,
-                is_run ? count * 128 : 128};
-      });
-      Commit();
-    }
-  }
-
-  const MoeWork& work_;
-  const Shared& shared_;
-  const uint32_t lane_;
-  RingPosition at_;
-};
 
 // --- The consumers.
 
@@ -188,7 +33,7 @@ __device__ __forceinline__ uint32_t Word(const bf16* at) {
 template <typename A, uint32_t kBits, uint32_t kTokenTiles>
 class Consumer {
  public:
-  __device__ Consumer(const MoeWork& work, const Shared& shared)
+  __device__ Consumer(const MoeWork& work, const MoeShared& shared)
       : work_(work),
         shared_(shared),
         warp_(threadIdx.x / kWarpLanes),
@@ -198,13 +43,13 @@ class Consumer {
 
   // x of the group's rows into shared memory, as bfloat16; float32 as the sum of two.
   __device__ void LoadRows(const int32_t* members) {
-    ConsumerBarrier();  // the item before has multiplied x
+    MoeConsumerBarrier();  // the item before has multiplied x
     const uint32_t hidden = work_.layout.hidden;
     for (uint32_t token = 0; token < work_.plan.max_tokens; ++token) {
       const int32_t pair = members[token];
       if (pair < 0) break;
       const A* row = static_cast<const A*>(work_.x) + uint64_t{pair / work_.k} * hidden;
-      for (uint32_t i = threadIdx.x * 8; i < hidden; i += kConsumers * 8) {
+      for (uint32_t i = threadIdx.x * 8; i < hidden; i += kMoeConsumers * 8) {
         float values[8];
         Load8(row + i, values);
         if constexpr (sizeof(A) == 2) {
@@ -215,19 +60,19 @@ class Consumer {
         }
       }
     }
-    ConsumerBarrier();
+    MoeConsumerBarrier();
   }
 
   __device__ void RunUnit(const int32_t* members, uint32_t unit) {
     MultiplyW13();
-    ConsumerBarrier();
+    MoeConsumerBarrier();
     Activate();
-    ConsumerBarrier();
+    MoeConsumerBarrier();
     MultiplyW2(members, unit);
   }
 
  private:
-  using T = Tiles<kBits>;
+  using T = MoeTiles<kBits>;
   static constexpr bool kIsF32 = sizeof(A) == 4;
 
   // Rounds to bfloat16 and leaves the rest in `values`.
@@ -306,14 +151,14 @@ class Consumer {
   // reduction[warp][column][output]
   __device__ void StoreSums(const float (&sums)[4][4]) {
     const uint32_t columns = work_.plan.w13_columns;
-    float* to = shared_.reduction + uint64_t{warp_} * columns * kReductionStride;
+    float* to = shared_.reduction + uint64_t{warp_} * columns * kMoeReductionStride;
 #pragma unroll
     for (uint32_t c = 0; c < 4; ++c) {
       const uint32_t column = 2 * t_ + c % 2;
       if (column >= columns) continue;
 #pragma unroll
       for (uint32_t j = 0; j < 4; ++j) {
-        to[column * kReductionStride + 16 * j + 8 * (c / 2) + g_] = sums[j][c];
+        to[column * kMoeReductionStride + 16 * j + 8 * (c / 2) + g_] = sums[j][c];
       }
     }
   }
@@ -323,12 +168,12 @@ class Consumer {
     const uint32_t columns = work_.plan.w13_columns;
     const uint32_t column = kIsF32 ? 2 * token : token;
     const float* from =
-        shared_.reduction + (part * 8 * columns + column) * kReductionStride + channel;
+        shared_.reduction + (part * 8 * columns + column) * kMoeReductionStride + channel;
     float sum = 0;
 #pragma unroll
     for (uint32_t w = 0; w < 8; ++w) {
-      sum += from[w * columns * kReductionStride];
-      if constexpr (kIsF32) sum += from[(w * columns + 1) * kReductionStride];
+      sum += from[w * columns * kMoeReductionStride];
+      if constexpr (kIsF32) sum += from[(w * columns + 1) * kMoeReductionStride];
     }
     return sum;
   }
@@ -336,12 +181,12 @@ class Consumer {
   // inner[2 * token + part] = silu(gate) * up as the sum of two bfloat16.
   __device__ void Activate() {
     const uint32_t count = work_.plan.max_tokens * kMoeUnitChannels;
-    for (uint32_t i = threadIdx.x; i < count; i += kConsumers) {
+    for (uint32_t i = threadIdx.x; i < count; i += kMoeConsumers) {
       const uint32_t token = i / kMoeUnitChannels;
       const uint32_t channel = i % kMoeUnitChannels;
       const SplitActivation inner(Projection(0, token, channel), Projection(1, token, channel));
-      shared_.inner[2 * token * kInnerStride + channel] = inner.high;
-      shared_.inner[(2 * token + 1) * kInnerStride + channel] = inner.low;
+      shared_.inner[2 * token * kMoeInnerStride + channel] = inner.high;
+      shared_.inner[(2 * token + 1) * kMoeInnerStride + channel] = inner.low;
     }
   }
 
@@ -351,7 +196,7 @@ class Consumer {
 #pragma unroll
     for (uint32_t n = 0; n < kTokenTiles; ++n) {
       const bool has_column = n * 8 + g_ < 2 * work_.plan.max_tokens;
-      const bf16* inner = shared_.inner + (n * 8 + g_) * kInnerStride + 2 * t_;
+      const bf16* inner = shared_.inner + (n * 8 + g_) * kMoeInnerStride + 2 * t_;
 #pragma unroll
       for (uint32_t tile = 0; tile < 4; ++tile) {
         b[n][tile][0] = has_column ? Word(inner + tile * 16) : 0;
@@ -484,7 +329,7 @@ class Consumer {
   }
 
   const MoeWork& work_;
-  const Shared& shared_;
+  const MoeShared& shared_;
   const uint32_t warp_;
   const uint32_t lane_;
   const uint32_t g_;  // row of A, column of B
@@ -495,13 +340,13 @@ class Consumer {
 // --- Kernels.
 
 template <typename A, uint32_t kBits, uint32_t kTokenTiles>
-__global__ void __launch_bounds__(kThreads, 1) MoeKernel(const __grid_constant__ MoeWork work) {
+__global__ void __launch_bounds__(kMoeThreads, 1) MoeKernel(const __grid_constant__ MoeWork work) {
   extern __shared__ __align__(128) char memory[];
-  const Shared shared(memory, work.plan);
+  const MoeShared shared(memory, work.plan);
   if (threadIdx.x == 0) {
     for (uint32_t s = 0; s < work.plan.num_stages; ++s) {
       InitBarrier(&shared.full[s], kCopyArrivals);
-      InitBarrier(&shared.empty[s], kConsumers);
+      InitBarrier(&shared.empty[s], kMoeConsumers);
     }
     PublishBarriers();
   }
@@ -509,7 +354,7 @@ __global__ void __launch_bounds__(kThreads, 1) MoeKernel(const __grid_constant__
   const int32_t* members = work.members;
   uint32_t num_groups;
   if (members == nullptr) {
-    for (uint32_t p = threadIdx.x; p < work.num_pairs; p += kThreads) {
+    for (uint32_t p = threadIdx.x; p < work.num_pairs; p += kMoeThreads) {
       shared.ids[p] = work.expert_ids[p];
     }
     __syncthreads();
@@ -522,8 +367,8 @@ __global__ void __launch_bounds__(kThreads, 1) MoeKernel(const __grid_constant__
   }
   const uint32_t items_a_group = (work.units + work.units_an_item - 1) / work.units_an_item;
   const uint32_t num_items = num_groups * items_a_group;
-  if (threadIdx.x >= kConsumers) {
-    Producer<kBits> producer(work, shared);
+  if (threadIdx.x >= kMoeConsumers) {
+    MoeProducer<kBits> producer(work, shared);
     for (uint32_t item = blockIdx.x; item < num_items; item += gridDim.x) {
       const int32_t* group = members + item / items_a_group * work.plan.max_tokens;
       const auto* record =
@@ -643,7 +488,7 @@ void LaunchKernel(const MoeWork& work, uint32_t grid, cudaStream_t stream) {
   const auto kernel = MoeKernel<A, kBits, kTokenTiles>;
   SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(work.plan.shared_bytes)));
-  kernel<<<grid, kThreads, work.plan.shared_bytes, stream>>>(work);
+  kernel<<<grid, kMoeThreads, work.plan.shared_bytes, stream>>>(work);
   SF_CUDA(cudaGetLastError());
 }
 
@@ -675,6 +520,7 @@ void LaunchChunk(const MoeLaunch& launch, cudaStream_t stream) {
   work.partials = workspace.partials;
   work.layout = layout;
   work.plan = plan;
+  work.num_experts = launch.num_experts;
   work.num_pairs = num_pairs;
   work.k = launch.k;
   work.units = MoeUnits(layout);
@@ -715,6 +561,7 @@ uint64_t MoeCudaWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows, ui
 
 void LaunchMoe(const MoeLaunch& launch, cudaStream_t stream) {
   if (MoeGroupedFits(launch)) return LaunchMoeGrouped(launch, stream);
+  if (MoeDecodeFits(launch)) return LaunchMoeDecode(launch, stream);
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
     for (uint32_t first = 0; first < launch.num_rows; first += kMoeChunkRows) {

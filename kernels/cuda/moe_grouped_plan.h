@@ -8,12 +8,6 @@
 #include "kernels/api/expert_layout.h"
 #include "kernels/cuda/moe_plan.h"
 
-#if defined(__CUDACC__)
-#define SF_HOST_DEVICE __host__ __device__
-#else
-#define SF_HOST_DEVICE
-#endif
-
 namespace spearfish::kernels {
 
 // False: every call takes the decode kernel, whose results are the same to the bit.

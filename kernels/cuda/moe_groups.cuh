@@ -38,6 +38,52 @@ __device__ inline void FindGroups(const int32_t* expert_ids, uint32_t num_pairs,
   __syncthreads();
 }
 
+// The same groups, found by one warp in registers: lane p looks after choice p, so there are at
+// most 32 choices. Every call is by the whole warp.
+class WarpGroups {
+ public:
+  __device__ WarpGroups(int32_t expert, uint32_t num_pairs, uint32_t max_tokens)
+      : lane_(threadIdx.x % 32), max_tokens_(max_tokens), is_choice_(lane_ < num_pairs) {
+    const uint32_t before = (1u << lane_) - 1;
+    const uint32_t same = __match_any_sync(kAll, is_choice_ ? expert : -1);
+    const uint32_t rank = __popc(same & before);
+    place_ = rank & (max_tokens - 1);
+    firsts_ = __ballot_sync(kAll, is_choice_ && place_ == 0);
+    // The group's first choice is the last first of the expert up to this one.
+    const uint32_t firsts_here = firsts_ & same & (before | 1u << lane_);
+    const uint32_t first = is_choice_ ? 31 - __clz(static_cast<int>(firsts_here)) : 0;
+    group_ = __popc(firsts_ & ((1u << first) - 1));
+  }
+
+  __device__ uint32_t size() const { return __popc(firsts_); }
+
+  // The lane of a group's first choice.
+  __device__ uint32_t FirstOf(uint32_t group) const {
+    return __ffs(static_cast<int>(
+               __ballot_sync(kAll, is_choice_ && place_ == 0 && group_ == group))) -
+           1;
+  }
+
+  // As FindGroups leaves them.
+  __device__ void Store(int32_t* members, uint32_t* num_groups) const {
+    for (uint32_t i = lane_; i < size() * max_tokens_; i += 32) members[i] = -1;
+    __syncwarp();
+    if (is_choice_) members[group_ * max_tokens_ + place_] = static_cast<int32_t>(lane_);
+    if (lane_ == 0) *num_groups = size();
+    __syncwarp();
+  }
+
+ private:
+  static constexpr uint32_t kAll = 0xffffffffu;
+
+  const uint32_t lane_;
+  const uint32_t max_tokens_;
+  const bool is_choice_;
+  uint32_t place_;  // in the group
+  uint32_t group_;
+  uint32_t firsts_;  // a bit a choice
+};
+
 }  // namespace spearfish::kernels
 
 #endif  // KERNELS_CUDA_MOE_GROUPS_CUH_

@@ -6,6 +6,12 @@
 
 #include "kernels/api/expert_layout.h"
 
+#if defined(__CUDACC__)
+#define SF_HOST_DEVICE __host__ __device__
+#else
+#define SF_HOST_DEVICE
+#endif
+
 namespace spearfish::kernels {
 
 // A unit is 64 intermediate channels of an expert: one strip of gate, one of up, and the matching
@@ -65,11 +71,25 @@ struct MoeChoices {
   uint32_t num_experts;
 };
 
-// The largest group that leaves a ring of at least three stages (two at max_tokens = 1);
-// num_stages is 0 when nothing fits.
+// Completes a plan whose tokens, columns and x are set; num_stages is 0 when a ring of three stages
+// (two at max_tokens = 1) does not fit.
+inline MoePlan FitMoeRing(MoePlan plan, uint32_t available_bytes) {
+  constexpr uint32_t kFixedBytes = 1024 + 4 * kMoeInBlockPairs * 8 + 4 * kMoeInBlockPairs;
+  plan.reduction_bytes = kMoeConsumerWarps * plan.w13_columns * 68 * 4;
+  plan.inner_bytes = 2 * plan.max_tokens * (kMoeUnitChannels + 8) * 2;
+  const uint32_t fixed =
+      kFixedBytes + plan.x_bytes + plan.reduction_bytes + (plan.inner_bytes + 127) / 128 * 128;
+  const uint32_t least = plan.max_tokens == 1 ? 2 : 3;
+  if (fixed + least * kMoeStageBytes > available_bytes) return {};
+  plan.num_stages = (available_bytes - fixed) / kMoeStageBytes;
+  if (plan.num_stages > 8) plan.num_stages = 8;
+  plan.shared_bytes = fixed + plan.num_stages * kMoeStageBytes;
+  return plan;
+}
+
+// The largest group that leaves such a ring.
 inline MoePlan PlanMoe(const ExpertLayout& layout, const MoeChoices& choices, bool is_f32,
                        uint32_t available_bytes) {
-  constexpr uint32_t kFixedBytes = 1024 + 4 * kMoeInBlockPairs * 8 + 4 * kMoeInBlockPairs;
   // Four tokens take half the tensor-core work of eight: enough where few experts are chosen more
   // often. Else a cold record would cross the link once for every four.
   const bool often = choices.num_pairs >= 3 * choices.num_experts;
@@ -81,16 +101,8 @@ inline MoePlan PlanMoe(const ExpertLayout& layout, const MoeChoices& choices, bo
     plan.w13_columns = is_f32 ? 2 * tokens : tokens;
     plan.x_stride = layout.hidden + 8;
     plan.x_bytes = (plan.w13_columns * plan.x_stride * 2 + 127) / 128 * 128;
-    plan.reduction_bytes = kMoeConsumerWarps * plan.w13_columns * 68 * 4;
-    plan.inner_bytes = 2 * tokens * (kMoeUnitChannels + 8) * 2;
-    const uint32_t fixed =
-        kFixedBytes + plan.x_bytes + plan.reduction_bytes + (plan.inner_bytes + 127) / 128 * 128;
-    const uint32_t least = tokens == 1 ? 2 : 3;
-    if (fixed + least * kMoeStageBytes > available_bytes) continue;
-    plan.num_stages = (available_bytes - fixed) / kMoeStageBytes;
-    if (plan.num_stages > 8) plan.num_stages = 8;
-    plan.shared_bytes = fixed + plan.num_stages * kMoeStageBytes;
-    return plan;
+    plan = FitMoeRing(plan, available_bytes);
+    if (plan.num_stages > 0) return plan;
   }
   return {};
 }
