@@ -59,8 +59,11 @@ class GatewayServerTest : public ::testing::Test {
 
   int NumReady() {
     grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + kPatience);
+    context.set_wait_for_ready(true);  // a first connection may fail on a loaded machine
     v1::GetLoadsResponse response;
-    EXPECT_TRUE(control_->GetLoads(&context, v1::GetLoadsRequest(), &response).ok());
+    const grpc::Status status = control_->GetLoads(&context, v1::GetLoadsRequest(), &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
     int ready = 0;
     for (const v1::WorkerLoad& load : response.workers()) ready += load.ready() ? 1 : 0;
     return ready;
