@@ -153,8 +153,8 @@ class TransportTest(unittest.TestCase):
     def test_frequent_pings_are_sent_away(self):
         self.start()
         connection = self.connect()
-        for _ in range(10):
-            connection.send(h2.frame(h2.PING, 0, 0, b"12345678"))
+        # At once: the gateway closes after the first few.
+        connection.send(10 * h2.frame(h2.PING, 0, 0, b"12345678"))
         ends = [payload for kind, _, _, payload in connection.frames() if kind == h2.GOAWAY]
         self.assertIn(h2.ENHANCE_YOUR_CALM, [struct.unpack(">I", end[4:8])[0] for end in ends])
         self.check_serves()
