@@ -3,7 +3,7 @@
 // The contract of fronts inside a gateway (HTTP, VllmEngine) that serve outside callers through the
 // gateway's own services:
 //   1. A front finds out who its caller is: a gRPC front by CallerOf on the outside call, another
-//      one by its own check of the bearer token (TokenFile::NameOf, then CallerOfToken) or of the
+//      one by its own check of the bearer token (CallGate::TokenName, then CallerOfToken) or of the
 //      client's certificate (CallerOfCertificate).
 //   2. It calls over grpc::Server::InProcessChannel and names the caller by CallFor.
 //   3. The services ask CallerOf, which believes that name on in-process calls alone. A caller at a
@@ -41,8 +41,8 @@ std::string CallerOfCertificate(absl::string_view name);
 // host of the connection ("ipv4:127.0.0.1"), so that connections of one host count together.
 std::string CallerOf(const grpc::ServerContextBase& context, const TokenFile* tokens = nullptr);
 
-// Names `caller` (a result of CallerOf...) on a call over an InProcessChannel. Bytes
-// that metadata can't hold become '?'.
+// Names `caller` (a result of CallerOf...) on a call over an InProcessChannel. Bytes that metadata
+// can't hold become '?'.
 void CallFor(absl::string_view caller, grpc::ClientContext& context);
 
 }  // namespace spearfish

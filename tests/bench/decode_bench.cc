@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "common/base/check.h"
 #include "common/tokenizer/tokenizer.h"
+#include "tests/bench/small_moe.h"
 #include "tests/golden/loaded_model.h"
 #include "tests/support/synthetic_checkpoint.h"
 #include "tests/support/temp_dir.h"
@@ -21,19 +22,6 @@ namespace {
 
 constexpr uint32_t kTokens = 256;
 constexpr int kRepetitions = 3;
-
-SyntheticOptions RandomWeights() {
-  return {.vocab_size = 2048,
-          .hidden_size = 1024,
-          .num_layers = 8,
-          .num_heads = 16,
-          .num_kv_heads = 2,
-          .head_dim = 128,
-          .num_experts = 32,
-          .num_experts_per_token = 8,
-          .moe_intermediate_size = 512,
-          .max_position_embeddings = 4096};
-}
 
 void Run(worker::Engine& engine, uint32_t num_streams) {
   std::latch ended(num_streams);
@@ -100,7 +88,7 @@ void MeasureCoverage(const std::string& folder, double coverage) {
 
 int Main(int argc, char** argv) {
   const TempDir made;
-  if (argc < 2) WriteSyntheticCheckpoint(RandomWeights(), made.path());
+  if (argc < 2) WriteSyntheticCheckpoint(SmallMoe(), made.path());
   const std::string folder = argc < 2 ? made.path() : argv[1];
   std::printf(
       "| coverage %% | streams | tokens/s | step ms | hit rate %% | promotions so far |\n"

@@ -15,6 +15,7 @@
 #include "common/base/bytes.h"
 #include "common/base/check.h"
 #include "common/base/status_macros.h"
+#include "tests/bench/small_moe.h"
 #include "tests/bench/synthetic_cache.h"
 #include "tests/golden/test_device.h"
 #include "tests/gpu/activity_trace.h"
@@ -71,16 +72,7 @@ Shape Small() {
   return {.what =
               "hidden 1024, 8 of 32 experts of 512 channels in INT4, 16 heads on 2 kv heads of "
               "128, vocabulary 2,048, dense BF16",
-          .model = {.vocab_size = 2048,
-                    .hidden_size = 1024,
-                    .num_layers = 8,
-                    .num_heads = 16,
-                    .num_kv_heads = 2,
-                    .head_dim = 128,
-                    .num_experts = 32,
-                    .num_experts_per_token = 8,
-                    .moe_intermediate_size = 512,
-                    .max_position_embeddings = 4096},
+          .model = tests::SmallMoe(),
           .dense_bits = 16};
 }
 

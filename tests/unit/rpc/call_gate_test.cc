@@ -2,14 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
 
-#include "tests/support/temp_dir.h"
+#include "tests/unit/rpc/one_token.h"
 
 namespace spearfish {
 namespace {
@@ -17,18 +15,10 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr char kToken[] = "0123456789abcdef";
-constexpr char kPath[] = "/spearfish.v1.InferenceService/Generate";
+using tests::kToken;
+using tests::OneToken;
 
-std::unique_ptr<TokenFile> OneToken() {
-  const tests::TempDir folder;
-  const std::string path = folder.File("tokens");
-  std::ofstream(path) << "team " << kToken;
-  chmod(path.c_str(), 0600);
-  auto tokens = TokenFile::Open({.path = path, .look_interval = absl::InfiniteDuration()});
-  EXPECT_TRUE(tokens.ok()) << tokens.status();
-  return *std::move(tokens);
-}
+constexpr char kPath[] = "/spearfish.v1.InferenceService/Generate";
 
 absl::Status WithHeader(CallGate& gate, const std::string& header) {
   return gate.Check({.path = kPath, .authorization = header});

@@ -1,33 +1,22 @@
 #include "server/http/http_gate.h"
 
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 
-#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "common/rpc/token_file.h"
-#include "tests/support/temp_dir.h"
+#include "tests/unit/rpc/one_token.h"
 
 namespace spearfish::server {
 namespace {
 
 using Certificates = HttpGate::Certificates;
 
-constexpr char kToken[] = "0123456789abcdef";
-
-std::unique_ptr<TokenFile> OneToken() {
-  const tests::TempDir folder;
-  const std::string path = folder.File("tokens");
-  std::ofstream(path) << "team " << kToken;
-  chmod(path.c_str(), 0600);
-  auto tokens = TokenFile::Open({.path = path, .look_interval = absl::InfiniteDuration()});
-  EXPECT_TRUE(tokens.ok()) << tokens.status();
-  return *std::move(tokens);
-}
+using tests::kToken;
+using tests::OneToken;
 
 HttpRequest From(std::vector<std::string> names, std::string authorization = "") {
   HttpRequest request;
