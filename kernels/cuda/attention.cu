@@ -1,10 +1,13 @@
-// Attention over paged KV: a cluster of eight blocks for each row and kv head. Keys are taken in
-// chunks of 32, one a lane, and split over the ranks and their warps by RowSplit, so the order of
-// every sum follows from a row's position alone. Warps, then ranks, are merged in order.
+// Attention over paged KV: a cluster of eight blocks for each row and kv head, of which as many
+// work as the row has ranks. Keys are taken in chunks of 32, one a lane, and split over the ranks
+// and their warps by RowSplit, so the order of every sum follows from a row's position alone.
+// Warps, then ranks, are merged in order. Kernels find their keys before those before them have
+// ended.
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_tensor.cuh"
 #include "kernels/cuda/attention_tile.cuh"
 #include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
@@ -174,17 +177,41 @@ struct Share {
   }
 };
 
+// Blocks of a cluster of `ranks` that have something to do.
+__device__ __forceinline__ uint32_t BusyRanks(uint32_t ranks, const RowSplit& split) {
+  return min(ranks, max(split.num_ranks(), 1u));
+}
+
 // After all slots of the rank are merged.
 template <typename A, uint32_t kGroup>
 __device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
                             const Share<kGroup>& share, const RowSplit& split, float* memory) {
-  ClusterSync();
+  ClusterSync();  // nobody waits for blocks that have left
   A* out = static_cast<A*>(launch.out) + share.at;
   for (uint32_t e = share.rank * kThreads + threadIdx.x; e < share.heads * launch.kv.head_dim;
-       e += ranks * kThreads) {
+       e += BusyRanks(ranks, split) * kThreads) {
     out[e] = Narrow<A>(MergeRanks(share.layout, memory, split.num_ranks(), e));
   }
   ClusterSync();  // no block leaves while its memory is read
+}
+
+// Asks for the keys and values of the first of a warp's chunks; by one lane for each block of them.
+template <uint32_t kDim>
+__device__ __forceinline__ void PrefetchChunk(const AttentionLaunch& launch, const RowKeys& row,
+                                              uint32_t kv_head, const RowSplit::Share& chunks) {
+  if (chunks.first >= chunks.end) return;
+  const KvPlanes& kv = launch.kv;
+  const uint32_t lane = threadIdx.x % kWarpLanes;
+  const uint32_t key = chunks.first * kChunkKeys + lane;
+  const uint32_t in_block = key % kv.block_tokens;
+  if (key >= row.num_keys || (lane != 0 && in_block != 0)) return;
+  const uint32_t count =
+      min(min(kv.block_tokens - in_block, kChunkKeys - lane), row.num_keys - key);
+  const uint64_t offset =
+      static_cast<uint64_t>(row.blocks[key / kv.block_tokens]) * kv.block_stride +
+      (uint64_t{kv_head} * kv.block_tokens + in_block) * kDim * sizeof(bf16);
+  PrefetchBytes(static_cast<const char*>(kv.k) + offset, count * kDim * sizeof(bf16));
+  PrefetchBytes(static_cast<const char*>(kv.v) + offset, count * kDim * sizeof(bf16));
 }
 
 // `ranks` blocks share a row.
@@ -193,12 +220,16 @@ __global__ void __launch_bounds__(kThreads, 1)
     TensorAttentionKernel(AttentionLaunch launch, uint32_t ranks) {
   extern __shared__ __align__(16) float memory[];
   using State = TensorState<kDim>;
+  StartKernelAfter();
   const Share<State::kGroup> share(launch, ranks);
   const auto& layout = share.layout;
-  if (share.row == kNoRow) return;  // the whole cluster
+  if (share.row == kNoRow) return WaitForKernelsBefore();  // the whole cluster
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
+  if (share.rank >= BusyRanks(ranks, split)) return;
   const uint32_t warp = threadIdx.x / kWarpLanes;
+  PrefetchChunk<kDim>(launch, keys, share.kv_head, split.Of(share.rank, warp));
+  WaitForKernelsBefore();
   State state;
   state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
 #pragma unroll 1
@@ -222,12 +253,15 @@ template <typename A, uint32_t kGroup, uint32_t kPairs>
 __global__ void __launch_bounds__(kThreads)
     AttentionKernel(AttentionLaunch launch, uint32_t ranks) {
   extern __shared__ __align__(16) float memory[];
+  StartKernelAfter();
   const uint32_t head_dim = launch.kv.head_dim;
   const Share<kGroup> share(launch, ranks);
   const Layout<kGroup>& layout = share.layout;
-  if (share.row == kNoRow) return;  // the whole cluster
+  if (share.row == kNoRow) return WaitForKernelsBefore();  // the whole cluster
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
+  if (share.rank >= BusyRanks(ranks, split)) return;
+  WaitForKernelsBefore();
   const uint32_t rank = share.rank;
   const uint32_t kv_head = share.kv_head;
 
@@ -259,7 +293,7 @@ __global__ void __launch_bounds__(kThreads)
 template <uint32_t kGroup>
 void Launch(void (*kernel)(AttentionLaunch, uint32_t), const AttentionLaunch& launch,
             cudaStream_t stream) {
-  const uint32_t ranks = DeviceHasClusters() ? kClusterRanks : 1;
+  const uint32_t ranks = DeviceIsHopperOrLater() ? kClusterRanks : 1;
   const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
   const Layout<kGroup> layout = {launch.kv.head_dim, kClusterRanks / ranks};
   const uint32_t lone = (launch.share_from - 1) * launch.num_seqs;

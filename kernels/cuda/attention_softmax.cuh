@@ -13,7 +13,8 @@ inline constexpr uint32_t kThreads = kWarps * kWarpLanes;
 inline constexpr uint32_t kChunkKeys = 32;
 
 // Keys come in chunks of 32. The chunks of a row are cut into at most eight ranks of rank_chunks
-// that follow each other, these into at most eight warps' shares of warp_chunks. A share has a
+// that follow each other, none smaller than a chunk for each of its warps unless it is the last,
+// these into at most eight warps' shares of warp_chunks. A share has a
 // running softmax; the shares of a rank are merged in order, then the ranks. Whoever walks over all
 // chunks in order can do all of it on the way.
 struct RowSplit {
@@ -23,7 +24,7 @@ struct RowSplit {
 
   __host__ __device__ explicit RowSplit(uint32_t num_keys)
       : chunks((num_keys + kChunkKeys - 1) / kChunkKeys),
-        rank_chunks((chunks + kClusterRanks - 1) / kClusterRanks),
+        rank_chunks(Most((chunks + kClusterRanks - 1) / kClusterRanks, Least(chunks, kWarps))),
         warp_chunks((rank_chunks + kWarps - 1) / kWarps) {}
 
   // Chunks first .. end of a warp's share; none where first >= end.
@@ -49,6 +50,7 @@ struct RowSplit {
 
  private:
   __host__ __device__ static uint32_t Least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+  __host__ __device__ static uint32_t Most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 };
 
 // exp(x - max), 0 where nothing was seen.

@@ -10,6 +10,8 @@
 #include <cstdint>
 
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/dependent_launch.cuh"
+#include "kernels/cuda/device_attribute.h"
 
 namespace spearfish::kernels {
 
@@ -34,33 +36,16 @@ __device__ __forceinline__ T* AtRank(T* pointer, uint32_t rank) {
 #endif
 }
 
-inline bool DeviceHasClusters() {
-  int device = 0;
-  int major = 0;
-  SF_CUDA(cudaGetDevice(&device));
-  SF_CUDA(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  return major >= 9;
-}
-
-// Launches `kernel` on grid * ranks blocks along x, in clusters of `ranks` (1: without).
+// Launches `kernel` on grid * ranks blocks along x, in clusters of `ranks` (1: without). It may
+// start before the kernels before it have ended (dependent_launch.cuh).
 template <typename Args>
 void LaunchRanks(void (*kernel)(Args, uint32_t), const Args& args, dim3 grid, uint32_t threads,
                  uint32_t shared_bytes, uint32_t ranks, cudaStream_t stream) {
   SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(shared_bytes)));
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim.x = ranks;
-  attribute.val.clusterDim.y = 1;
-  attribute.val.clusterDim.z = 1;
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(grid.x * ranks, grid.y, grid.z);
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = ranks == 1 ? 0 : 1;
-  SF_CUDA(cudaLaunchKernelEx(&config, kernel, args, ranks));
+  const LaunchShape shape = {dim3(grid.x * ranks, grid.y, grid.z), dim3(threads), shared_bytes,
+                             ranks};
+  LaunchDependent(kernel, shape, stream, args, ranks);
 }
 
 }  // namespace spearfish::kernels

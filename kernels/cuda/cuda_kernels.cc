@@ -194,8 +194,7 @@ void CudaKernels::Moe(const MoeArgs& args, Stream& stream) {
              .k = args.k,
              .out = args.out,
              .workspace = args.workspace,
-             .num_rows = args.num_rows,
-             .decode = options_.moe_decode},
+             .num_rows = args.num_rows},
             on);
 }
 

@@ -10,7 +10,6 @@
 #include "absl/status/statusor.h"
 #include "kernels/api/kernels.h"
 #include "kernels/cuda/dense_gemm.h"
-#include "kernels/cuda/launch.h"
 
 namespace spearfish::kernels {
 
@@ -19,8 +18,6 @@ struct CudaKernelsOptions {
   DType activations = DType::kBF16;
   // Never use the library for dense products, whose sums depend on the number of rows.
   bool strict_batch_invariance = false;
-  // Kernels of MoE calls of few rows (launch.h).
-  MoeDecode moe_decode = MoeDecode::kGeneral;
 };
 
 // Every call enqueues its kernels on the stream, which must come from a CudaDevice, and returns: no

@@ -7,15 +7,17 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/cuda_check.h"
+#include "kernels/cuda/device_attribute.h"
 
 namespace spearfish::kernels {
 
-// A kernel that is launched by LaunchDependent. Every thread calls WaitForKernelsBefore before it
-// reads what an earlier kernel may write or writes what one may read; because all threads do, the
-// end of this kernel still means the end of all before it. StartKernelAfter lets the next one start
-// as soon as every block has called it and there is room.
+// A kernel that is launched by LaunchDependent. Every thread that does not leave at once calls
+// WaitForKernelsBefore before it reads what an earlier kernel may write or writes what one may
+// read; because each kernel waits so, its end still means the end of all before it. What no kernel
+// writes may be read before: weights, and what was copied to the device before the first kernel
+// (the inputs of a step). StartKernelAfter lets the next one start as soon as every block has
+// called it and there is room.
 __device__ __forceinline__ void WaitForKernelsBefore() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -26,32 +28,53 @@ __device__ __forceinline__ void StartKernelAfter() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
+// For kernels that have nothing to do before.
+__device__ __forceinline__ void StartInOrder() {
+  StartKernelAfter();
+  WaitForKernelsBefore();
+}
 
-// Asks for the cache line of an address. No more than a hint, so it may go before the wait.
+// Asks for the cache line of an address. No more than a hint, so it may go before the wait, whoever
+// writes there: all writes go through the second-level cache.
 __device__ __forceinline__ void PrefetchLine(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
+}
+// The same for many lines at once, by one thread. `address` and `bytes` are multiples of 16.
+__device__ __forceinline__ void PrefetchBytes(const void* address, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(address)),
+      "r"(bytes));
+#endif
 }
 
 struct LaunchShape {
   dim3 grid;
   dim3 block;
-  uint32_t shared_bytes;
+  uint32_t shared_bytes = 0;
+  uint32_t cluster = 1;  // blocks along x
 };
 
-// `starts_early`: may start before the kernel before it ends.
 template <typename... Parameters>
-void LaunchDependent(void (*kernel)(Parameters...), const LaunchShape& shape, bool starts_early,
-                     cudaStream_t stream, Parameters... arguments) {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
+void LaunchDependent(void (*kernel)(Parameters...), const LaunchShape& shape, cudaStream_t stream,
+                     Parameters... arguments) {
+  cudaLaunchAttribute attributes[2] = {};
+  unsigned count = 0;
+  if (DeviceIsHopperOrLater()) {
+    attributes[count].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[count++].val.programmaticStreamSerializationAllowed = 1;
+  }
+  if (shape.cluster > 1) {
+    attributes[count].id = cudaLaunchAttributeClusterDimension;
+    attributes[count++].val.clusterDim = {shape.cluster, 1, 1};
+  }
   cudaLaunchConfig_t config = {};
   config.gridDim = shape.grid;
   config.blockDim = shape.block;
   config.dynamicSmemBytes = shape.shared_bytes;
   config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = starts_early && DeviceHasClusters() ? 1 : 0;
+  config.attrs = attributes;
+  config.numAttrs = count;
   SF_CUDA(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 

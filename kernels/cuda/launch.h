@@ -138,13 +138,6 @@ struct RouterTopkLaunch {
 };
 void LaunchRouterTopk(const RouterTopkLaunch& launch, cudaStream_t stream);
 
-// What a call of up to 16 rows takes, where it fits; the bits are the same.
-enum class MoeDecode {
-  kGeneral,         // the kernels for any number of rows (moe.cu)
-  kFewRows,         // those for few (moe_decode.cu)
-  kFewRowsOverlap,  // the same, started before what precedes them in the stream has ended
-};
-
 struct MoeLaunch {
   DType activations;
   const void* x;
@@ -160,7 +153,6 @@ struct MoeLaunch {
   void* out;
   void* workspace;
   uint32_t num_rows;
-  MoeDecode decode;
 };
 void LaunchMoe(const MoeLaunch& launch, cudaStream_t stream);
 uint64_t MoeCudaWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows, uint32_t k);

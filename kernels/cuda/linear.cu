@@ -1,6 +1,8 @@
 // Linear without a library: a warp per output in float32 for any shape and type, and tensor cores
 // for bfloat16. Both fix the order of a sum by the shape of the matrix alone.
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear_prefetch.cuh"
 #include "kernels/cuda/numeric.cuh"
 #include "kernels/cuda/tensor_core.cuh"
 
@@ -102,6 +104,10 @@ __global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunc
   const uint32_t first_output = blockIdx.x * kTiles * 16;
   const uint32_t first_row = blockIdx.y * kColumns * 8;
   const uint32_t inputs = launch.inputs;
+  StartKernelAfter();
+  PrefetchWeights(launch.weight, first_output, kTiles * 16, launch.outputs,
+                  inputs * static_cast<uint32_t>(sizeof(bf16)));
+  WaitForKernelsBefore();
   const bf16* rows[kTiles][2];  // this lane's two outputs of each tile
 #pragma unroll
   for (uint32_t m = 0; m < kTiles; ++m) {
@@ -171,7 +177,7 @@ template <typename O, uint32_t kTiles, uint32_t kColumns>
 void LaunchTensor(const LinearLaunch& launch, cudaStream_t stream) {
   const dim3 grid((launch.outputs + kTiles * 16 - 1) / (kTiles * 16),
                   (launch.num_rows + kColumns * 8 - 1) / (kColumns * 8));
-  TensorLinearKernel<O, kTiles, kColumns><<<grid, kThreads, 0, stream>>>(launch);
+  LaunchDependent(TensorLinearKernel<O, kTiles, kColumns>, {grid, dim3(kThreads)}, stream, launch);
 }
 
 // WithType for a matrix, which may be I8.

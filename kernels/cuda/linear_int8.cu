@@ -6,8 +6,10 @@
 // then the sets are added in order, scaled, and the bias is added.
 #include <cuda_pipeline_primitives.h>
 
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/int8_weights.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/linear_prefetch.cuh"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels {
@@ -54,6 +56,9 @@ __global__ void __launch_bounds__(kThreads, (kBlocksAtOnce<kTiles, kColumns>))
   const uint32_t first_output = blockIdx.x * kTiles * 16;
   const uint32_t first_row = blockIdx.y * kColumns * 8;
   const uint32_t inputs = launch.inputs;
+  StartKernelAfter();
+  PrefetchWeights(launch.weight, first_output, kTiles * 16, launch.outputs, inputs);
+  WaitForKernelsBefore();
   const int8_t* weight_rows[kTiles][2];  // this lane's two outputs of each tile
 #pragma unroll
   for (uint32_t m = 0; m < kTiles; ++m) {
@@ -296,7 +301,7 @@ uint32_t Blocks(uint32_t count, uint32_t each) { return (count + each - 1) / eac
 template <typename O, uint32_t kTiles, uint32_t kColumns>
 void LaunchFewRows(const LinearLaunch& launch, cudaStream_t stream) {
   const dim3 grid(Blocks(launch.outputs, kTiles * 16), Blocks(launch.num_rows, kColumns * 8));
-  FewRowsKernel<O, kTiles, kColumns><<<grid, kThreads, 0, stream>>>(launch);
+  LaunchDependent(FewRowsKernel<O, kTiles, kColumns>, {grid, dim3(kThreads)}, stream, launch);
 }
 
 template <typename O, uint32_t kColumns>

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/barrier.cuh"
 #include "kernels/cuda/copy_ring.cuh"
+#include "kernels/cuda/device_attribute.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/moe_arithmetic.cuh"
 #include "kernels/cuda/moe_decode.h"
@@ -475,14 +476,6 @@ struct Workspace {
   }
 };
 
-int DeviceAttribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  SF_CUDA(cudaGetDevice(&device));
-  SF_CUDA(cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-
 template <typename A, uint32_t kBits, uint32_t kTokenTiles>
 void LaunchKernel(const MoeWork& work, uint32_t grid, cudaStream_t stream) {
   const auto kernel = MoeKernel<A, kBits, kTokenTiles>;
@@ -503,9 +496,9 @@ void LaunchItems(const MoeWork& work, uint32_t grid, cudaStream_t stream) {
 template <typename A>
 void LaunchChunk(const MoeLaunch& launch, cudaStream_t stream) {
   const ExpertLayout& layout = launch.layout;
-  const MoePlan plan = PlanMoe(
-      layout, {launch.num_rows, launch.num_rows * launch.k, launch.num_experts}, sizeof(A) == 4,
-      static_cast<uint32_t>(DeviceAttribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
+  const MoePlan plan =
+      PlanMoe(layout, {launch.num_rows, launch.num_rows * launch.k, launch.num_experts},
+              sizeof(A) == 4, DeviceAttribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   if (plan.num_stages == 0) {
     std::fprintf(stderr, "hidden size %u does not fit the shared memory of this device\n",
                  layout.hidden);
@@ -536,8 +529,7 @@ void LaunchChunk(const MoeLaunch& launch, cudaStream_t stream) {
   }
   const uint32_t most_items =
       num_pairs * ((work.units + work.units_an_item - 1) / work.units_an_item);
-  const uint32_t processors =
-      static_cast<uint32_t>(DeviceAttribute(cudaDevAttrMultiProcessorCount));
+  const uint32_t processors = DeviceAttribute(cudaDevAttrMultiProcessorCount);
   const uint32_t grid = most_items < processors ? most_items : processors;
   if (layout.bits == 4) {
     LaunchItems<A, 4>(work, grid, stream);

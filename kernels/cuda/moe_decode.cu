@@ -4,6 +4,7 @@
 #include "kernels/cuda/moe_decode.h"
 
 #include "kernels/cuda/dependent_launch.cuh"
+#include "kernels/cuda/device_attribute.h"
 #include "kernels/cuda/moe_combine_few.cuh"
 #include "kernels/cuda/moe_decode.cuh"
 #include "kernels/cuda/moe_decode_plan.h"
@@ -111,43 +112,33 @@ __global__ void __launch_bounds__(kMoeThreads, 1)
   }
 }
 
-int DeviceAttribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  SF_CUDA(cudaGetDevice(&device));
-  SF_CUDA(cudaDeviceGetAttribute(&value, attribute, device));
-  return value;
-}
-
 MoePlan PlanOf(const MoeLaunch& launch) {
-  return PlanMoeDecode(
-      launch.layout, {launch.num_rows, launch.num_rows * launch.k, launch.num_experts},
-      static_cast<uint32_t>(DeviceAttribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)));
+  return PlanMoeDecode(launch.layout,
+                       {launch.num_rows, launch.num_rows * launch.k, launch.num_experts},
+                       DeviceAttribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
 }
 
 template <uint32_t kBits, uint32_t kTokens>
-void LaunchItems(const MoeWork& work, bool starts_early, cudaStream_t stream) {
+void LaunchItems(const MoeWork& work, cudaStream_t stream) {
   const auto kernel = MoeDecodeKernel<kBits, kTokens>;
   SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                static_cast<int>(work.plan.shared_bytes)));
   const uint32_t most_items = work.num_pairs * work.units;
-  const auto processors = static_cast<uint32_t>(DeviceAttribute(cudaDevAttrMultiProcessorCount));
+  const uint32_t processors = DeviceAttribute(cudaDevAttrMultiProcessorCount);
   const uint32_t grid = most_items < processors ? most_items : processors;
-  LaunchDependent(kernel, {dim3(grid), dim3(kMoeThreads), work.plan.shared_bytes}, starts_early,
-                  stream, work);
+  LaunchDependent(kernel, {dim3(grid), dim3(kMoeThreads), work.plan.shared_bytes}, stream, work);
 }
 
 template <uint32_t kBits>
-void LaunchTokens(const MoeWork& work, bool starts_early, cudaStream_t stream) {
+void LaunchTokens(const MoeWork& work, cudaStream_t stream) {
   if (work.plan.max_tokens == 1) {
-    LaunchItems<kBits, 1>(work, starts_early, stream);
+    LaunchItems<kBits, 1>(work, stream);
   } else {
-    LaunchItems<kBits, kMoeDecodeTokens>(work, starts_early, stream);
+    LaunchItems<kBits, kMoeDecodeTokens>(work, stream);
   }
 }
 
-void LaunchCombine(const MoeWork& work, const MoeLaunch& launch, bool starts_early,
-                   cudaStream_t stream) {
+void LaunchCombine(const MoeWork& work, const MoeLaunch& launch, cudaStream_t stream) {
   const auto kernel = CombineFewKernel<bf16>;
   // The same split of a multiprocessor's memory as the kernel before, or it could not be there yet.
   SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
@@ -155,16 +146,15 @@ void LaunchCombine(const MoeWork& work, const MoeLaunch& launch, bool starts_ear
   const LaunchShape shape = {dim3(work.layout.hidden / kCombineFewColumns, launch.num_rows),
                              dim3(kCombineFewColumns, kCombineFewWarps),
                              CombineFewSharedBytes(work.k)};
-  LaunchDependent(kernel, shape, starts_early, stream, work, launch.expert_weights,
+  LaunchDependent(kernel, shape, stream, work, launch.expert_weights,
                   static_cast<bf16*>(launch.out));
 }
 
 }  // namespace
 
 bool MoeDecodeFits(const MoeLaunch& launch) {
-  return launch.decode != MoeDecode::kGeneral && launch.activations == DType::kBF16 &&
-         launch.num_rows <= kMoeSplitRows && launch.num_rows * launch.k <= kMoeInBlockPairs &&
-         PlanOf(launch).num_stages > 0;
+  return launch.activations == DType::kBF16 && launch.num_rows <= kMoeSplitRows &&
+         launch.num_rows * launch.k <= kMoeInBlockPairs && PlanOf(launch).num_stages > 0;
 }
 
 void LaunchMoeDecode(const MoeLaunch& launch, cudaStream_t stream) {
@@ -181,13 +171,12 @@ void LaunchMoeDecode(const MoeLaunch& launch, cudaStream_t stream) {
   work.units = MoeUnits(launch.layout);
   work.slots = work.units;
   work.units_an_item = 1;
-  const bool starts_early = launch.decode == MoeDecode::kFewRowsOverlap;
   if (launch.layout.bits == 4) {
-    LaunchTokens<4>(work, starts_early, stream);
+    LaunchTokens<4>(work, stream);
   } else {
-    LaunchTokens<8>(work, starts_early, stream);
+    LaunchTokens<8>(work, stream);
   }
-  LaunchCombine(work, launch, starts_early, stream);
+  LaunchCombine(work, launch, stream);
 }
 
 }  // namespace spearfish::kernels

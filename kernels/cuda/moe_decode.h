@@ -8,7 +8,7 @@
 
 namespace spearfish::kernels {
 
-// Asked for (launch.decode), BF16 activations, at most kMoeSplitRows rows, groups of at most
+// BF16 activations, at most kMoeSplitRows rows, groups of at most
 // kMoeDecodeTokens, and enough shared memory on the current device.
 bool MoeDecodeFits(const MoeLaunch& launch);
 

@@ -2,6 +2,7 @@
 // expert, each expert's rows are multiplied by its weights while these lie in shared memory, first
 // by w1 and w3, then by w2, and a last kernel adds a row's choices in order. Every sum is that of
 // the decode kernel (moe.cu), in its order: a row's bits don't tell which of the two ran.
+#include "kernels/cuda/device_attribute.h"
 #include "kernels/cuda/moe_grouped.h"
 
 #include "kernels/cuda/moe_grouped_w13.cuh"
@@ -121,14 +122,6 @@ __global__ void GroupedCombineKernel(const __grid_constant__ CombineWork work) {
     total = fmaf(weights[i], from[uint64_t{i} * work.stride], total);
   }
   work.out[row * work.hidden + work.first_column + n] = Narrow<bf16>(total);
-}
-
-uint32_t DeviceAttribute(cudaDeviceAttr attribute) {
-  int device = 0;
-  int value = 0;
-  SF_CUDA(cudaGetDevice(&device));
-  SF_CUDA(cudaDeviceGetAttribute(&value, attribute, device));
-  return static_cast<uint32_t>(value);
 }
 
 MoeGroupedPlan PlanHere(const ExpertLayout& layout) {

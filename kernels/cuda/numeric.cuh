@@ -6,6 +6,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "common/tensor/dtype.h"
 #include "kernels/cuda/cuda_check.h"
@@ -62,6 +63,20 @@ __device__ __forceinline__ void Load8(const int8_t* from, float (&to)[8]) {
     const uint32_t word = i < 4 ? words.x : words.y;
     to[i] = Widen(static_cast<int8_t>(word >> (i % 4 * 8)));
   }
+}
+
+// Eight values to a 16-byte aligned address, rounded.
+__device__ __forceinline__ void Store8(const float (&from)[8], bf16* to) {
+  __nv_bfloat162 pairs[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) pairs[i] = __floats2bfloat162_rn(from[2 * i], from[2 * i + 1]);
+  uint4 words;
+  memcpy(&words, pairs, sizeof(words));
+  *reinterpret_cast<uint4*>(to) = words;
+}
+__device__ __forceinline__ void Store8(const float (&from)[8], float* to) {
+  reinterpret_cast<float4*>(to)[0] = {from[0], from[1], from[2], from[3]};
+  reinterpret_cast<float4*>(to)[1] = {from[4], from[5], from[6], from[7]};
 }
 
 // Every lane gets the sum (the maximum) of all lanes.

@@ -1,4 +1,5 @@
 // QkNormRopeAppend: one warp for each head of a row.
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
@@ -53,6 +54,7 @@ __device__ void NormRotate(const A* in, const float* norm, float eps, int32_t po
 template <typename A>
 __global__ void __launch_bounds__(kWarps* kWarpLanes)
     QkNormRopeAppendKernel(const QkNormRopeAppendLaunch launch) {
+  StartInOrder();
   const KvPlanes& kv = launch.kv;
   const uint32_t head = blockIdx.y * kWarps + threadIdx.x / kWarpLanes;
   if (head >= launch.num_heads + 2 * kv.num_kv_heads) return;
@@ -86,9 +88,9 @@ void LaunchQkNormRopeAppend(const QkNormRopeAppendLaunch& launch, cudaStream_t s
   const uint32_t heads = launch.num_heads + 2 * launch.kv.num_kv_heads;
   const dim3 grid(launch.num_rows, (heads + kWarps - 1) / kWarps);
   WithType(launch.activations, [&](auto a) {
-    QkNormRopeAppendKernel<decltype(a)><<<grid, kWarps * kWarpLanes, 0, stream>>>(launch);
+    LaunchDependent(QkNormRopeAppendKernel<decltype(a)>, {grid, dim3(kWarps * kWarpLanes)}, stream,
+                    launch);
   });
-  SF_CUDA(cudaGetLastError());
 }
 
 }  // namespace spearfish::kernels

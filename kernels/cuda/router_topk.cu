@@ -1,6 +1,7 @@
 // RouterTopk: a cluster of eight blocks computes the logits of up to kRows rows, a warp an expert;
 // then one warp a row takes the softmax and chooses.
 #include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
@@ -76,6 +77,13 @@ __device__ void Logits(const A* x, const W* w, uint32_t dim, uint32_t rows, floa
   }
 #pragma unroll
   for (uint32_t r = 0; r < kRows; ++r) sums[r] = WarpSum(sums[r]);
+}
+
+// By a warp, of a row that does not change.
+template <typename W>
+__device__ __forceinline__ void PrefetchRow(const W* row, uint32_t dim) {
+  const uint32_t bytes = dim * static_cast<uint32_t>(sizeof(W));
+  if (bytes % 16 == 0 && threadIdx.x % kWarpLanes == 0) PrefetchBytes(row, bytes);
 }
 
 // The experts of a lane: lane, lane + 32, ... of a row's logits; in registers up to kKept a lane.
@@ -195,10 +203,15 @@ __global__ void __launch_bounds__(kThreads, 1)
   const uint32_t warp = threadIdx.x / kWarpLanes;
   const uint32_t lane = threadIdx.x % kWarpLanes;
   const A* x = static_cast<const A*>(launch.x) + uint64_t{first_row} * launch.dim;
+  const W* gate = static_cast<const W*>(launch.gate);
+  StartKernelAfter();
+  for (uint32_t e = first + warp; e < last; e += kWarps) {
+    PrefetchRow(gate + uint64_t{e} * launch.dim, launch.dim);
+  }
+  WaitForKernelsBefore();
   for (uint32_t e = first + warp; e < last; e += kWarps) {
     float sums[kRows];
-    Logits<A, W, kRows>(x, static_cast<const W*>(launch.gate) + uint64_t{e} * launch.dim,
-                        launch.dim, rows, sums);
+    Logits<A, W, kRows>(x, gate + uint64_t{e} * launch.dim, launch.dim, rows, sums);
 #pragma unroll
     for (uint32_t r = 0; r < kRows; ++r) {
       if (lane == r) memory[r * share + e - first] = sums[r];
@@ -219,7 +232,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <typename A, typename W, uint32_t kRows>
 void Launch(const RouterTopkLaunch& launch, cudaStream_t stream) {
-  const uint32_t ranks = DeviceHasClusters() ? kClusterRanks : 1;
+  const uint32_t ranks = DeviceIsHopperOrLater() ? kClusterRanks : 1;
   const uint32_t share = (launch.num_experts + ranks - 1) / ranks;
   const uint32_t shared_bytes =
       kRows * (share + launch.num_experts) * static_cast<uint32_t>(sizeof(float));

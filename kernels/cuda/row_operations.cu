@@ -1,4 +1,6 @@
-// Embed, RmsNorm, SiluMul and GatherRows: one block or one grid row for each row.
+// Embed, RmsNorm, SiluMul and GatherRows: one block or one grid row for each row. A thread takes
+// kWidth elements side by side: kWide where rows are made of so many, else one.
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
@@ -8,58 +10,118 @@ namespace {
 constexpr uint32_t kThreads = 256;
 constexpr uint32_t kNormThreads = 512;
 constexpr uint32_t kMaxGridY = 65535;
+constexpr uint32_t kWide = 8;
 
-template <typename A, typename W>
+template <typename T>
+__device__ __forceinline__ void Load(const T* from, float (&to)[kWide]) {
+  Load8(from, to);
+}
+template <typename T>
+__device__ __forceinline__ void Load(const T* from, float (&to)[1]) {
+  to[0] = Widen(*from);
+}
+template <typename T>
+__device__ __forceinline__ void Store(const float (&from)[kWide], T* to) {
+  Store8(from, to);
+}
+template <typename T>
+__device__ __forceinline__ void Store(const float (&from)[1], T* to) {
+  *to = Narrow<T>(from[0]);
+}
+
+// The table may lie in host memory, where every turn of the loop is a round trip over the link.
+template <typename A, typename W, uint32_t kWidth>
 __global__ void EmbedKernel(const int32_t* ids, const W* table, A* out, uint32_t dim) {
-  const uint64_t row = blockIdx.x;
-  const W* from = table + static_cast<uint64_t>(ids[row]) * dim;
-  for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) {
-    out[row * dim + i] = Narrow<A>(Widen(from[i]));
+  StartInOrder();
+  const W* from = table + static_cast<uint64_t>(ids[blockIdx.x]) * dim;
+  A* to = out + uint64_t{blockIdx.x} * dim;
+  for (uint32_t i = threadIdx.x * kWidth; i < dim; i += blockDim.x * kWidth) {
+    float values[kWidth];
+    Load(from + i, values);
+    Store(values, to + i);
   }
 }
 
 // The residual is read back as it was stored, so that a later step sees what this one used.
-template <typename A>
-__device__ __forceinline__ float NormInput(const A* x, A* residual, uint64_t at) {
-  if (residual == nullptr) return Widen(x[at]);
-  const A sum = Narrow<A>(Widen(residual[at]) + Widen(x[at]));
-  residual[at] = sum;
-  return Widen(sum);
+template <typename A, uint32_t kWidth>
+__device__ __forceinline__ void LoadNormInput(const A* x, A* residual, float (&values)[kWidth]) {
+  Load(x, values);
+  if (residual == nullptr) return;
+  float before[kWidth];
+  Load(residual, before);
+#pragma unroll
+  for (uint32_t c = 0; c < kWidth; ++c) values[c] = Widen(Narrow<A>(before[c] + values[c]));
+  Store(values, residual);
 }
 
-// Thread t has the elements t, t + threads, ...: a row's sum does not depend on other rows.
-template <typename A>
+template <uint32_t kWidth>
+__device__ __forceinline__ float AddSquares(const float (&values)[kWidth], float sum) {
+#pragma unroll
+  for (uint32_t c = 0; c < kWidth; ++c) sum = fmaf(values[c], values[c], sum);
+  return sum;
+}
+
+template <typename A, uint32_t kWidth>
+__device__ __forceinline__ void StoreNormed(float (&values)[kWidth], const float (&weights)[kWidth],
+                                            float factor, A* out) {
+#pragma unroll
+  for (uint32_t c = 0; c < kWidth; ++c) values[c] = values[c] * factor * weights[c];
+  Store(values, out);
+}
+
+// Thread t has the elements from t * kWidth, (t + threads) * kWidth, ... on: a row's sum does not
+// depend on other rows.
+template <typename A, uint32_t kWidth>
 __global__ void __launch_bounds__(kNormThreads)
     RmsNormKernel(const A* x, A* residual, const float* weight, A* out, uint32_t dim, float eps) {
   __shared__ float shared[kNormThreads / kWarpLanes];
-  constexpr uint32_t kKept = 8;  // elements a thread keeps in registers: up to dim 4096
+  constexpr uint32_t kKept = kWide / kWidth;  // that a thread keeps in registers: up to dim 4096
+  constexpr uint32_t kStep = kNormThreads * kWidth;
+  const uint32_t begin = threadIdx.x * kWidth;
   const uint64_t row = uint64_t{blockIdx.x} * dim;
-  float kept[kKept];
+  x += row;
+  out += row;
+  if (residual != nullptr) residual += row;
+  float kept[kKept][kWidth];
+  float weights[kKept][kWidth];
+  StartKernelAfter();
+#pragma unroll
+  for (uint32_t j = 0; j < kKept; ++j) {
+    if (begin + j * kStep < dim) Load(weight + begin + j * kStep, weights[j]);
+  }
+  WaitForKernelsBefore();
   float sum = 0;
 #pragma unroll
   for (uint32_t j = 0; j < kKept; ++j) {
-    const uint32_t i = threadIdx.x + j * kNormThreads;
-    kept[j] = i < dim ? NormInput(x, residual, row + i) : 0.0f;
-    sum = fmaf(kept[j], kept[j], sum);
+    const uint32_t i = begin + j * kStep;
+    if (i >= dim) break;
+    LoadNormInput(x + i, residual == nullptr ? nullptr : residual + i, kept[j]);
+    sum = AddSquares(kept[j], sum);
   }
-  for (uint32_t i = threadIdx.x + kKept * kNormThreads; i < dim; i += kNormThreads) {
-    const float v = NormInput(x, residual, row + i);
-    sum = fmaf(v, v, sum);
+  for (uint32_t i = begin + kKept * kStep; i < dim; i += kStep) {
+    float values[kWidth];
+    LoadNormInput(x + i, residual == nullptr ? nullptr : residual + i, values);
+    sum = AddSquares(values, sum);
   }
   const float factor = 1.0f / sqrtf(BlockSum(sum, shared) / static_cast<float>(dim) + eps);
 #pragma unroll
   for (uint32_t j = 0; j < kKept; ++j) {
-    const uint32_t i = threadIdx.x + j * kNormThreads;
-    if (i < dim) out[row + i] = Narrow<A>(kept[j] * factor * weight[i]);
+    const uint32_t i = begin + j * kStep;
+    if (i < dim) StoreNormed(kept[j], weights[j], factor, out + i);
   }
-  const A* v = residual == nullptr ? x : residual;
-  for (uint32_t i = threadIdx.x + kKept * kNormThreads; i < dim; i += kNormThreads) {
-    out[row + i] = Narrow<A>(Widen(v[row + i]) * factor * weight[i]);
+  const A* again = residual == nullptr ? x : residual;
+  for (uint32_t i = begin + kKept * kStep; i < dim; i += kStep) {
+    float values[kWidth];
+    float here[kWidth];
+    Load(again + i, values);
+    Load(weight + i, here);
+    StoreNormed(values, here, factor, out + i);
   }
 }
 
 template <typename A>
 __global__ void SiluMulKernel(const A* gate_up, A* out, uint32_t dim, uint32_t num_rows) {
+  StartInOrder();
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= dim) return;
   for (uint64_t row = blockIdx.y; row < num_rows; row += gridDim.y) {
@@ -69,11 +131,16 @@ __global__ void SiluMulKernel(const A* gate_up, A* out, uint32_t dim, uint32_t n
   }
 }
 
-template <typename A>
+template <typename A, uint32_t kWidth>
 __global__ void GatherRowsKernel(const A* x, const int32_t* rows, A* out, uint32_t dim) {
+  StartInOrder();
   const A* from = x + static_cast<uint64_t>(rows[blockIdx.x]) * dim;
   A* to = out + uint64_t{blockIdx.x} * dim;
-  for (uint32_t i = threadIdx.x; i < dim; i += blockDim.x) to[i] = from[i];
+  for (uint32_t i = threadIdx.x * kWidth; i < dim; i += blockDim.x * kWidth) {
+    float values[kWidth];
+    Load(from + i, values);
+    Store(values, to + i);
+  }
 }
 
 }  // namespace
@@ -83,21 +150,21 @@ void LaunchEmbed(const EmbedLaunch& launch, cudaStream_t stream) {
     WithType(launch.table_dtype, [&](auto w) {
       using A = decltype(a);
       using W = decltype(w);
-      EmbedKernel<A, W><<<launch.num_rows, kThreads, 0, stream>>>(
-          launch.ids, static_cast<const W*>(launch.table), static_cast<A*>(launch.out), launch.dim);
+      const auto kernel = launch.dim % kWide == 0 ? EmbedKernel<A, W, kWide> : EmbedKernel<A, W, 1>;
+      LaunchDependent(kernel, {dim3(launch.num_rows), dim3(kThreads)}, stream, launch.ids,
+                      static_cast<const W*>(launch.table), static_cast<A*>(launch.out), launch.dim);
     });
   });
-  SF_CUDA(cudaGetLastError());
 }
 
 void LaunchRmsNorm(const RmsNormLaunch& launch, cudaStream_t stream) {
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
-    RmsNormKernel<A><<<launch.num_rows, kNormThreads, 0, stream>>>(
-        static_cast<const A*>(launch.x), static_cast<A*>(launch.residual), launch.weight,
-        static_cast<A*>(launch.out), launch.dim, launch.eps);
+    const auto kernel = launch.dim % kWide == 0 ? RmsNormKernel<A, kWide> : RmsNormKernel<A, 1>;
+    LaunchDependent(kernel, {dim3(launch.num_rows), dim3(kNormThreads)}, stream,
+                    static_cast<const A*>(launch.x), static_cast<A*>(launch.residual),
+                    launch.weight, static_cast<A*>(launch.out), launch.dim, launch.eps);
   });
-  SF_CUDA(cudaGetLastError());
 }
 
 void LaunchSiluMul(const SiluMulLaunch& launch, cudaStream_t stream) {
@@ -105,20 +172,21 @@ void LaunchSiluMul(const SiluMulLaunch& launch, cudaStream_t stream) {
                   launch.num_rows < kMaxGridY ? launch.num_rows : kMaxGridY);
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
-    SiluMulKernel<A><<<grid, kThreads, 0, stream>>>(static_cast<const A*>(launch.gate_up),
-                                                    static_cast<A*>(launch.out), launch.dim,
-                                                    launch.num_rows);
+    LaunchDependent(SiluMulKernel<A>, {grid, dim3(kThreads)}, stream,
+                    static_cast<const A*>(launch.gate_up), static_cast<A*>(launch.out), launch.dim,
+                    launch.num_rows);
   });
-  SF_CUDA(cudaGetLastError());
 }
 
 void LaunchGatherRows(const GatherRowsLaunch& launch, cudaStream_t stream) {
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
-    GatherRowsKernel<A><<<launch.num_rows, kThreads, 0, stream>>>(
-        static_cast<const A*>(launch.x), launch.rows, static_cast<A*>(launch.out), launch.dim);
+    const auto kernel =
+        launch.dim % kWide == 0 ? GatherRowsKernel<A, kWide> : GatherRowsKernel<A, 1>;
+    LaunchDependent(kernel, {dim3(launch.num_rows), dim3(kThreads)}, stream,
+                    static_cast<const A*>(launch.x), launch.rows, static_cast<A*>(launch.out),
+                    launch.dim);
   });
-  SF_CUDA(cudaGetLastError());
 }
 
 }  // namespace spearfish::kernels

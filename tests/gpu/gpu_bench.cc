@@ -1,6 +1,5 @@
 // gpu_bench: the kernels of a decode step against the ceilings of the machine, in one run.
-//   gpu_bench [moe] [decode] [prefill] [dense] [attention] [small] [pool]   all parts without
-//   arguments
+//   gpu_bench [moe] [prefill] [dense] [attention] [small] [pool]   all parts without arguments
 #include "tests/gpu/gpu_bench.h"
 
 #include <cuda_runtime_api.h>
@@ -38,7 +37,6 @@ int Run(const std::vector<std::string>& parts) {
   std::printf("device: %s, %s\n", device->info().name.c_str(), device->info().description.c_str());
   const Ceilings ceilings = MeasureCeilings(bench);
   if (wanted("moe")) BenchMoe(bench, ceilings);
-  if (wanted("decode")) BenchMoeDecode(bench, ceilings);
   if (wanted("prefill")) BenchMoePrefill(bench);
   if (wanted("dense")) BenchDense(bench, ceilings);
   if (wanted("attention")) BenchAttention(bench, ceilings);

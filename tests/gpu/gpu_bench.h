@@ -58,7 +58,6 @@ struct Ceilings {
 
 Ceilings MeasureCeilings(Bench& bench);
 void BenchMoe(Bench& bench, const Ceilings& ceilings);
-void BenchMoeDecode(Bench& bench, const Ceilings& ceilings);
 void BenchMoePrefill(Bench& bench);
 void BenchDense(Bench& bench, const Ceilings& ceilings);
 void BenchAttention(Bench& bench, const Ceilings& ceilings);

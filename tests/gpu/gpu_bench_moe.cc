@@ -30,7 +30,7 @@ class MoeBench {
  public:
   MoeBench(Bench& bench, const Shape& shape, uint32_t bits, bool has_cold)
       : bench_(bench),
-        kernels_(&bench.kernels()),
+        kernels_(bench.kernels()),
         shape_(shape),
         layout_(reference::MakeExpertLayout(shape.hidden, shape.channels, bits)) {
     const uint64_t record = layout_.record_bytes;
@@ -51,9 +51,6 @@ class MoeBench {
     registration_ = *std::move(registration);
   }
 
-  // What runs from now on; outlives this.
-  void Use(Kernels& kernels) { kernels_ = &kernels; }
-
   // Per layer: the time, and the bytes of the distinct experts of each layer on average.
   struct Result {
     double micros;
@@ -73,12 +70,12 @@ class MoeBench {
     const auto weights = bench_.Upload(std::vector<float>(ids.size(), 0.125f));
     const auto x = bench_.AllocateRandom(size_t{rows} * shape_.hidden * 2);
     const auto out = bench_.Allocate(size_t{rows} * shape_.hidden * 2);
-    const auto workspace = bench_.Allocate(kernels_->MoeWorkspaceBytes(layout_, rows, kChoices));
+    const auto workspace = bench_.Allocate(kernels_.MoeWorkspaceBytes(layout_, rows, kChoices));
     const double micros = bench_.TimeGraph(
         [&](Stream& stream) {
           for (uint32_t layer = 0; layer < layers; ++layer) {
             const size_t first = size_t{layer} * rows * kChoices;
-            kernels_->Moe(
+            kernels_.Moe(
                 {.x = x->data(),
                  .expert_ids = ids_there->as<int32_t>() + first,
                  .expert_weights = weights->as<float>() + first,
@@ -126,7 +123,7 @@ class MoeBench {
   }
 
   Bench& bench_;
-  Kernels* kernels_;
+  Kernels& kernels_;
   const Shape shape_;
   const ExpertLayout layout_;
   std::unique_ptr<Buffer> slots_;
@@ -215,35 +212,6 @@ void BenchMoe(Bench& bench, const Ceilings& ceilings) {
                 micros, bytes / 1e3 / micros);
   }
   BenchAllCold(small, "1024 x 512, 8 of 32,", {4, 16, 64}, ceilings);
-}
-
-// Twice each, in turns: what differs by less than the two is noise.
-void BenchMoeDecode(Bench& bench, const Ceilings& ceilings) {
-  struct Choice {
-    const char* name;
-    MoeDecode decode;
-  };
-  constexpr Choice kDecodeChoices[] = {
-      {"general", MoeDecode::kGeneral},
-      {"few rows", MoeDecode::kFewRows},
-      {"few rows, overlapping", MoeDecode::kFewRowsOverlap},
-  };
-  for (const uint32_t bits : {4u, 8u}) {
-    MoeBench moe(bench, kLarge, bits, false);
-    for (const uint32_t rows : {1u, 2u, 3u, 4u, 8u, 16u}) {
-      for (int turn = 0; turn < 2; ++turn) {
-        for (const auto& [name, decode] : kDecodeChoices) {
-          auto kernels = CudaKernels::Create(bench.device(), {.moe_decode = decode});
-          SF_CHECK_OK(kernels.status());
-          moe.Use(**kernels);
-          const auto [micros, bytes] = moe.Run(rows, 0);
-          std::printf("moe INT%u hot, %2u rows, %s: %7.2f us a layer, %4.0f GB/s, %.2f of HBM\n",
-                      bits, rows, name, micros, bytes / 1e3 / micros,
-                      bytes / 1e3 / micros / ceilings.hbm);
-        }
-      }
-    }
-  }
 }
 
 void BenchMoePrefill(Bench& bench) {

@@ -81,6 +81,11 @@ StepShape Qwen3MoeModel::ShapeOf(const StepBatch& batch, const StepResults& resu
 void Qwen3MoeModel::EnqueueStep(const StepBatch& batch, const StepResults& results) {
   kernels::Stream& stream = *parts_.stream;
   parts_.inputs->Upload(stream);
+  // A row that is not sampled keeps its target; the sampler overwrites the others. Here, because
+  // operations that follow each other without a copy between them may overlap.
+  if (batch.num_logit_rows != 0) {
+    stream.Copy(results.tokens.device, batch.targets, batch.num_logit_rows * sizeof(int32_t));
+  }
   kernels_.Embed({.ids = batch.token_ids,
                   .table = parts_.weights.embedding,
                   .out = buffers_.residual,
@@ -200,8 +205,6 @@ void Qwen3MoeModel::AddAndNorm(const float* weight, const StepBatch& batch) {
 
 void Qwen3MoeModel::Head(const StepBatch& batch, const StepResults& results) {
   if (batch.num_logit_rows == 0) return;
-  // A row that is not sampled keeps its target; the sampler overwrites the others.
-  parts_.stream->Copy(results.tokens.device, batch.targets, batch.num_logit_rows * sizeof(int32_t));
   const uint32_t chunk = limits_.options.logit_chunk_rows;
   for (uint32_t begin = 0; begin < batch.num_logit_rows; begin += chunk) {
     HeadChunk(begin, std::min(chunk, batch.num_logit_rows - begin), batch, results);
