@@ -195,25 +195,6 @@ __device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
   ClusterSync();  // no block leaves while its memory is read
 }
 
-// Asks for the keys and values of the first of a warp's chunks; by one lane for each block of them.
-template <uint32_t kDim>
-__device__ __forceinline__ void PrefetchChunk(const AttentionLaunch& launch, const RowKeys& row,
-                                              uint32_t kv_head, const RowSplit::Share& chunks) {
-  if (chunks.first >= chunks.end) return;
-  const KvPlanes& kv = launch.kv;
-  const uint32_t lane = threadIdx.x % kWarpLanes;
-  const uint32_t key = chunks.first * kChunkKeys + lane;
-  const uint32_t in_block = key % kv.block_tokens;
-  if (key >= row.num_keys || (lane != 0 && in_block != 0)) return;
-  const uint32_t count =
-      min(min(kv.block_tokens - in_block, kChunkKeys - lane), row.num_keys - key);
-  const uint64_t offset =
-      static_cast<uint64_t>(row.blocks[key / kv.block_tokens]) * kv.block_stride +
-      (uint64_t{kv_head} * kv.block_tokens + in_block) * kDim * sizeof(bf16);
-  PrefetchBytes(static_cast<const char*>(kv.k) + offset, count * kDim * sizeof(bf16));
-  PrefetchBytes(static_cast<const char*>(kv.v) + offset, count * kDim * sizeof(bf16));
-}
-
 // `ranks` blocks share a row.
 template <uint32_t kDim>
 __global__ void __launch_bounds__(kThreads, 1)
@@ -228,7 +209,6 @@ __global__ void __launch_bounds__(kThreads, 1)
   const RowSplit split(keys.num_keys);
   if (share.rank >= BusyRanks(ranks, split)) return;
   const uint32_t warp = threadIdx.x / kWarpLanes;
-  PrefetchChunk<kDim>(launch, keys, share.kv_head, split.Of(share.rank, warp));
   WaitForKernelsBefore();
   State state;
   state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);

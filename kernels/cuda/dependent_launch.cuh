@@ -39,15 +39,6 @@ __device__ __forceinline__ void StartInOrder() {
 __device__ __forceinline__ void PrefetchLine(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(address)));
 }
-// The same for many lines at once, by one thread. `address` and `bytes` are multiples of 16.
-__device__ __forceinline__ void PrefetchBytes(const void* address, uint32_t bytes) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(address)),
-      "r"(bytes));
-#endif
-}
-
 struct LaunchShape {
   dim3 grid;
   dim3 block;

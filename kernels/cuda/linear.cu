@@ -1,8 +1,8 @@
 // Linear without a library: a warp per output in float32 for any shape and type, and tensor cores
 // for bfloat16. Both fix the order of a sum by the shape of the matrix alone.
 #include "kernels/cuda/dependent_launch.cuh"
+#include "kernels/cuda/device_attribute.h"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/linear_prefetch.cuh"
 #include "kernels/cuda/numeric.cuh"
 #include "kernels/cuda/tensor_core.cuh"
 
@@ -92,10 +92,60 @@ __device__ __forceinline__ uint4 LoadStreaming(const bf16* from) {
   return __ldcs(reinterpret_cast<const uint4*>(from));
 }
 
+// A warp's part of a chunk of 64 inputs: kTiles of 16 outputs.
+template <uint32_t kTiles>
+class ChunkWeights {
+ public:
+  ChunkWeights() = default;
+  __device__ __forceinline__ ChunkWeights(const bf16* const (&rows)[kTiles][2], uint32_t k) {
+#pragma unroll
+    for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (uint32_t half = 0; half < 2; ++half) {
+        words_[m][half][0] = LoadStreaming(rows[m][half] + k);
+        words_[m][half][1] = LoadStreaming(rows[m][half] + k + 32);
+      }
+    }
+  }
+
+  // `x` is the lane's of row `row`, at the chunk.
+  template <uint32_t kColumns>
+  __device__ __forceinline__ void Multiply(const LinearLaunch& launch, const bf16* x, uint32_t row,
+                                           float (&sums)[kTiles][kColumns][4]) const {
+#pragma unroll
+    for (uint32_t c = 0; c < kColumns; ++c) {
+      uint4 values[2] = {};
+      if (row + c * 8 < launch.num_rows) {
+        const bf16* from = x + uint64_t{c} * 8 * launch.inputs;
+        values[0] = *reinterpret_cast<const uint4*>(from);
+        values[1] = *reinterpret_cast<const uint4*>(from + 32);
+      }
+#pragma unroll
+      for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+        for (uint32_t part = 0; part < 2; ++part) {
+          const uint4 a = words_[m][0][part];
+          const uint4 b = words_[m][1][part];
+          MultiplyBf16(sums[m][c], a.x, b.x, a.y, b.y, values[part].x, values[part].y);
+          MultiplyBf16(sums[m][c], a.z, b.z, a.w, b.w, values[part].z, values[part].w);
+        }
+      }
+    }
+  }
+
+ private:
+  uint4 words_[kTiles][2][2];
+};
+
 // Warp w sums the 64-input chunks w, w + 8, ...; the eight sums are added in order. kTiles of 16
-// outputs and kColumns of 8 rows share what was loaded and change nothing of that.
-template <typename O, uint32_t kTiles, uint32_t kColumns>
-__global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunch launch) {
+// outputs and kColumns of 8 rows share what was loaded and change nothing of that. kDeep is for so
+// few blocks that each must have more on its way.
+template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep>
+__global__ void __launch_bounds__(kThreads, kDeep ? 2 : 1)
+    TensorLinearKernel(const LinearLaunch launch) {
+  constexpr uint32_t kAhead = kDeep ? 4 : 1;  // chunks asked for before the rows are there
+  constexpr int kUnroll = kDeep ? 4 : 2;
+  constexpr uint32_t kStep = kWarps * 64;
   __shared__ float partial[kWarps][kTiles * 16][9];
   const uint32_t warp = threadIdx.x / kWarpLanes;
   const uint32_t lane = threadIdx.x % kWarpLanes;
@@ -104,10 +154,6 @@ __global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunc
   const uint32_t first_output = blockIdx.x * kTiles * 16;
   const uint32_t first_row = blockIdx.y * kColumns * 8;
   const uint32_t inputs = launch.inputs;
-  StartKernelAfter();
-  PrefetchWeights(launch.weight, first_output, kTiles * 16, launch.outputs,
-                  inputs * static_cast<uint32_t>(sizeof(bf16)));
-  WaitForKernelsBefore();
   const bf16* rows[kTiles][2];  // this lane's two outputs of each tile
 #pragma unroll
   for (uint32_t m = 0; m < kTiles; ++m) {
@@ -117,38 +163,23 @@ __global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunc
       rows[m][half] = static_cast<const bf16*>(launch.weight) + uint64_t{n} * inputs + t * 8;
     }
   }
+  StartKernelAfter();
+  uint32_t k = warp * 64;
+  ChunkWeights<kTiles> ahead[kAhead];
+#pragma unroll
+  for (uint32_t i = 0; i < kAhead; ++i) {
+    if (k + i * kStep < inputs) ahead[i] = {rows, k + i * kStep};
+  }
+  WaitForKernelsBefore();
   const bf16* x = static_cast<const bf16*>(launch.x) + uint64_t{first_row + g} * inputs + t * 8;
   float sums[kTiles][kColumns][4] = {};
-#pragma unroll 2
-  for (uint32_t k = warp * 64; k < inputs; k += kWarps * 64) {
-    uint4 weights[kTiles][2][2];
 #pragma unroll
-    for (uint32_t m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (uint32_t half = 0; half < 2; ++half) {
-        weights[m][half][0] = LoadStreaming(rows[m][half] + k);
-        weights[m][half][1] = LoadStreaming(rows[m][half] + k + 32);
-      }
-    }
-#pragma unroll
-    for (uint32_t c = 0; c < kColumns; ++c) {
-      uint4 values[2] = {};
-      if (first_row + c * 8 + g < launch.num_rows) {
-        const bf16* from = x + uint64_t{c} * 8 * inputs + k;
-        values[0] = *reinterpret_cast<const uint4*>(from);
-        values[1] = *reinterpret_cast<const uint4*>(from + 32);
-      }
-#pragma unroll
-      for (uint32_t m = 0; m < kTiles; ++m) {
-#pragma unroll
-        for (uint32_t part = 0; part < 2; ++part) {
-          const uint4 a = weights[m][0][part];
-          const uint4 b = weights[m][1][part];
-          MultiplyBf16(sums[m][c], a.x, b.x, a.y, b.y, values[part].x, values[part].y);
-          MultiplyBf16(sums[m][c], a.z, b.z, a.w, b.w, values[part].z, values[part].w);
-        }
-      }
-    }
+  for (uint32_t i = 0; i < kAhead; ++i, k += kStep) {
+    if (k < inputs) ahead[i].Multiply(launch, x + k, first_row + g, sums);
+  }
+#pragma unroll kUnroll
+  for (; k < inputs; k += kStep) {
+    ChunkWeights<kTiles>(rows, k).Multiply(launch, x + k, first_row + g, sums);
   }
 #pragma unroll
   for (uint32_t c = 0; c < kColumns; ++c) {
@@ -173,11 +204,17 @@ __global__ void __launch_bounds__(kThreads) TensorLinearKernel(const LinearLaunc
   }
 }
 
-template <typename O, uint32_t kTiles, uint32_t kColumns>
+template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep = false>
 void LaunchTensor(const LinearLaunch& launch, cudaStream_t stream) {
   const dim3 grid((launch.outputs + kTiles * 16 - 1) / (kTiles * 16),
                   (launch.num_rows + kColumns * 8 - 1) / (kColumns * 8));
-  LaunchDependent(TensorLinearKernel<O, kTiles, kColumns>, {grid, dim3(kThreads)}, stream, launch);
+  LaunchDependent(TensorLinearKernel<O, kTiles, kColumns, kDeep>, {grid, dim3(kThreads)}, stream,
+                  launch);
+}
+
+// At most two blocks of 16 outputs a multiprocessor.
+bool HasFewOutputs(uint32_t outputs) {
+  return (outputs + 15) / 16 <= 2 * DeviceAttribute(cudaDevAttrMultiProcessorCount);
 }
 
 // WithType for a matrix, which may be I8.
@@ -208,7 +245,9 @@ void LaunchLinear(const LinearLaunch& launch, cudaStream_t stream) {
 void LaunchTensorLinear(const LinearLaunch& launch, cudaStream_t stream) {
   WithType(launch.out_dtype, [&](auto o) {
     using O = decltype(o);
-    if (launch.num_rows <= 8) {
+    if (launch.num_rows <= 8 && HasFewOutputs(launch.outputs)) {
+      LaunchTensor<O, 1, 1, true>(launch, stream);
+    } else if (launch.num_rows <= 8) {
       LaunchTensor<O, 1, 1>(launch, stream);
     } else if (launch.num_rows <= 16) {
       LaunchTensor<O, 1, 2>(launch, stream);

@@ -7,9 +7,9 @@
 #include <cuda_pipeline_primitives.h>
 
 #include "kernels/cuda/dependent_launch.cuh"
+#include "kernels/cuda/device_attribute.h"
 #include "kernels/cuda/int8_weights.cuh"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/linear_prefetch.cuh"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels {
@@ -35,19 +35,77 @@ __device__ __forceinline__ uint4 LoadStreaming(const int8_t* from) {
 }
 
 // --- Few rows: warp s sums set s. kTiles of 16 outputs and kColumns of 8 rows share what was
-// loaded.
+// loaded. kDeep is for so few blocks that each must have more on its way.
 
 // Blocks that a multiprocessor shall hold, by what their sums leave of the registers: with five,
 // all 576 blocks of 9,216 outputs run at once on 132 multiprocessors.
-template <uint32_t kTiles, uint32_t kColumns>
-inline constexpr uint32_t kBlocksAtOnce = kTiles == 1     ? 5
-                                          : kColumns <= 4 ? 2
-                                                          : 1;
+template <uint32_t kTiles, uint32_t kColumns, bool kDeep>
+struct FewRowsPlan {
+  static constexpr uint32_t kBlocks = kDeep ? 2 : kTiles == 1 ? 5 : kColumns <= 4 ? 2 : 1;
+  static constexpr int kUnroll = kDeep ? 4 : kColumns <= 2 ? 2 : 1;  // chunks together
+  static constexpr uint32_t kAhead = kDeep ? 3 : 1;  // chunks asked for before the rows are there
+};
 
-template <typename O, uint32_t kTiles, uint32_t kColumns>
-__global__ void __launch_bounds__(kThreads, (kBlocksAtOnce<kTiles, kColumns>))
+// A warp's part of a chunk: kTiles of 16 outputs.
+template <uint32_t kTiles>
+class ChunkWeights {
+ public:
+  ChunkWeights() = default;
+  __device__ __forceinline__ ChunkWeights(const int8_t* const (&rows)[kTiles][2], uint32_t k,
+                                          uint32_t inputs) {
+    const bool is_whole = k + kPart < inputs;
+#pragma unroll
+    for (uint32_t m = 0; m < kTiles; ++m) {
+#pragma unroll
+      for (uint32_t half = 0; half < 2; ++half) {
+        words_[m][half][0] = words_[m][half][1] = {0, 0, 0, 0};  // what isn't there
+        if (k < inputs) words_[m][half][0] = LoadStreaming(rows[m][half] + k);
+        if (is_whole) words_[m][half][1] = LoadStreaming(rows[m][half] + k + kPart);
+      }
+    }
+  }
+  __device__ __forceinline__ Int8Operands Operands(uint32_t tile, uint32_t part) const {
+    Int8Operands operands;
+    operands.Widen(words_[tile][0][part], words_[tile][1][part]);
+    return operands;
+  }
+
+ private:
+  uint4 words_[kTiles][2][2];
+};
+
+// Adds the products of a chunk that begins at input k; `x` is the lane's of the first row.
+template <uint32_t kTiles, uint32_t kColumns>
+__device__ __forceinline__ void MultiplyChunk(const LinearLaunch& launch,
+                                              const ChunkWeights<kTiles>& weights, const bf16* x,
+                                              uint32_t row, uint32_t k,
+                                              float (&sums)[kTiles][kColumns][4]) {
+#pragma unroll
+  for (uint32_t part = 0; part < 2; ++part) {
+    const uint32_t at = k + part * kPart;
+    uint4 values[kColumns][2] = {};
+#pragma unroll
+    for (uint32_t c = 0; c < kColumns; ++c) {
+      if (row + c * 8 >= launch.num_rows || at >= launch.inputs) continue;
+      const auto* from = reinterpret_cast<const uint4*>(x + uint64_t{c} * 8 * launch.inputs + at);
+      values[c][0] = from[0];
+      values[c][1] = from[1];
+    }
+#pragma unroll
+    for (uint32_t m = 0; m < kTiles; ++m) {
+      const Int8Operands operands = weights.Operands(m, part);
+#pragma unroll
+      for (uint32_t c = 0; c < kColumns; ++c) MultiplyInt8(sums[m][c], operands, values[c]);
+    }
+  }
+}
+
+template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep>
+__global__ void __launch_bounds__(kThreads, (FewRowsPlan<kTiles, kColumns, kDeep>::kBlocks))
     FewRowsKernel(const LinearLaunch launch) {
-  constexpr int kUnroll = kColumns <= 2 ? 2 : 1;
+  using Plan = FewRowsPlan<kTiles, kColumns, kDeep>;
+  constexpr int kUnroll = Plan::kUnroll;
+  constexpr uint32_t kStep = kSets * kChunk;
   __shared__ float partial[kWarps][kTiles * 16][9];
   const uint32_t warp = threadIdx.x / kWarpLanes;
   const uint32_t lane = threadIdx.x % kWarpLanes;
@@ -56,9 +114,6 @@ __global__ void __launch_bounds__(kThreads, (kBlocksAtOnce<kTiles, kColumns>))
   const uint32_t first_output = blockIdx.x * kTiles * 16;
   const uint32_t first_row = blockIdx.y * kColumns * 8;
   const uint32_t inputs = launch.inputs;
-  StartKernelAfter();
-  PrefetchWeights(launch.weight, first_output, kTiles * 16, launch.outputs, inputs);
-  WaitForKernelsBefore();
   const int8_t* weight_rows[kTiles][2];  // this lane's two outputs of each tile
 #pragma unroll
   for (uint32_t m = 0; m < kTiles; ++m) {
@@ -69,39 +124,21 @@ __global__ void __launch_bounds__(kThreads, (kBlocksAtOnce<kTiles, kColumns>))
           static_cast<const int8_t*>(launch.weight) + uint64_t{n} * inputs + t * 16;
     }
   }
+  StartKernelAfter();
+  uint32_t k = warp * kChunk;
+  ChunkWeights<kTiles> ahead[Plan::kAhead];
+#pragma unroll
+  for (uint32_t i = 0; i < Plan::kAhead; ++i) ahead[i] = {weight_rows, k + i * kStep, inputs};
+  WaitForKernelsBefore();
   const bf16* x = static_cast<const bf16*>(launch.x) + uint64_t{first_row + g} * inputs + t * 16;
   float sums[kTiles][kColumns][4] = {};
+#pragma unroll
+  for (uint32_t i = 0; i < Plan::kAhead; ++i, k += kStep) {
+    if (k < inputs) MultiplyChunk(launch, ahead[i], x, first_row + g, k, sums);
+  }
 #pragma unroll kUnroll
-  for (uint32_t k = warp * kChunk; k < inputs; k += kSets * kChunk) {
-    const bool is_whole = k + kPart < inputs;  // zeros stand for a half that isn't there
-    uint4 weights[kTiles][2][2] = {};
-#pragma unroll
-    for (uint32_t m = 0; m < kTiles; ++m) {
-#pragma unroll
-      for (uint32_t half = 0; half < 2; ++half) {
-        weights[m][half][0] = LoadStreaming(weight_rows[m][half] + k);
-        if (is_whole) weights[m][half][1] = LoadStreaming(weight_rows[m][half] + k + kPart);
-      }
-    }
-#pragma unroll
-    for (uint32_t part = 0; part < 2; ++part) {
-      uint4 values[kColumns][2] = {};
-#pragma unroll
-      for (uint32_t c = 0; c < kColumns; ++c) {
-        if (first_row + c * 8 + g >= launch.num_rows || (part == 1 && !is_whole)) continue;
-        const auto* from =
-            reinterpret_cast<const uint4*>(x + uint64_t{c} * 8 * inputs + k + part * kPart);
-        values[c][0] = from[0];
-        values[c][1] = from[1];
-      }
-#pragma unroll
-      for (uint32_t m = 0; m < kTiles; ++m) {
-        Int8Operands operands;
-        operands.Widen(weights[m][0][part], weights[m][1][part]);
-#pragma unroll
-        for (uint32_t c = 0; c < kColumns; ++c) MultiplyInt8(sums[m][c], operands, values[c]);
-      }
-    }
+  for (; k < inputs; k += kStep) {
+    MultiplyChunk(launch, ChunkWeights<kTiles>(weight_rows, k, inputs), x, first_row + g, k, sums);
   }
 #pragma unroll
   for (uint32_t c = 0; c < kColumns; ++c) {
@@ -298,10 +335,16 @@ __global__ void __launch_bounds__(kThreads)
 
 uint32_t Blocks(uint32_t count, uint32_t each) { return (count + each - 1) / each; }
 
-template <typename O, uint32_t kTiles, uint32_t kColumns>
+template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep = false>
 void LaunchFewRows(const LinearLaunch& launch, cudaStream_t stream) {
   const dim3 grid(Blocks(launch.outputs, kTiles * 16), Blocks(launch.num_rows, kColumns * 8));
-  LaunchDependent(FewRowsKernel<O, kTiles, kColumns>, {grid, dim3(kThreads)}, stream, launch);
+  LaunchDependent(FewRowsKernel<O, kTiles, kColumns, kDeep>, {grid, dim3(kThreads)}, stream,
+                  launch);
+}
+
+// At most two blocks of 16 outputs a multiprocessor.
+bool HasFewOutputs(uint32_t outputs) {
+  return Blocks(outputs, 16) <= 2 * DeviceAttribute(cudaDevAttrMultiProcessorCount);
 }
 
 template <typename O, uint32_t kColumns>
@@ -334,10 +377,14 @@ void LaunchInt8(const LinearLaunch& launch, cudaStream_t stream) {
     } else {
       LaunchManyRows<O, 4>(launch, stream);
     }
+  } else if (rows <= 8 && HasFewOutputs(launch.outputs)) {
+    LaunchFewRows<O, 1, 1, true>(launch, stream);
   } else if (rows <= 4) {
     LaunchFewRows<O, 1, 1>(launch, stream);
   } else if (rows <= 8) {
     LaunchFewRows<O, 2, 1>(launch, stream);
+  } else if (rows <= 16 && HasFewOutputs(launch.outputs)) {
+    LaunchFewRows<O, 1, 2, true>(launch, stream);
   } else if (rows <= 16) {
     LaunchFewRows<O, 2, 2>(launch, stream);
   } else if (rows <= 32) {

@@ -82,8 +82,10 @@ __device__ void Logits(const A* x, const W* w, uint32_t dim, uint32_t rows, floa
 // By a warp, of a row that does not change.
 template <typename W>
 __device__ __forceinline__ void PrefetchRow(const W* row, uint32_t dim) {
-  const uint32_t bytes = dim * static_cast<uint32_t>(sizeof(W));
-  if (bytes % 16 == 0 && threadIdx.x % kWarpLanes == 0) PrefetchBytes(row, bytes);
+  constexpr uint32_t kLine = 128 / sizeof(W);
+  for (uint32_t i = threadIdx.x % kWarpLanes * kLine; i < dim; i += kWarpLanes * kLine) {
+    PrefetchLine(row + i);
+  }
 }
 
 // The experts of a lane: lane, lane + 32, ... of a row's logits; in registers up to kKept a lane.

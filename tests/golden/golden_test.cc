@@ -151,11 +151,21 @@ TEST_P(GoldenTest, PromptLogprobsWithInt8DenseWeightsAreNearTheReferences) {
   EXPECT_GT(all.mean(), 0.0001);  // the weights were indeed quantised
 }
 
+// Where rounding decides a near tie between experts of the last token (the test of router choices
+// shows that it is one), its logits are another sum. The reference's own code in bfloat16 takes the
+// other expert there too: 15 M model, first prompt, top logits off by 0.18 on average and 0.48 at
+// most.
 TEST_P(GoldenTest, TopLogitsAreTheReferences) {
   SequenceRunner runner(model());
+  size_t compared = 0;
   for (const GoldenPrompt& golden : goldens()) {
     SCOPED_TRACE(golden.text);
     const RunOutput run = runner.Run(golden.ids, {.top_n = kTopLogits});
+    if (run.last_experts != golden.last_experts) {
+      std::printf("near tie between experts: top logits not compared\n");
+      continue;
+    }
+    ++compared;
     Differences differences;
     for (size_t i = 0; i < golden.top_ids.size(); ++i) {
       const auto at = std::find(run.top_ids.begin(), run.top_ids.end(), golden.top_ids[i]);
@@ -168,6 +178,7 @@ TEST_P(GoldenTest, TopLogitsAreTheReferences) {
     EXPECT_LE(differences.mean(), kMeanTolerance);
     EXPECT_LE(differences.max(), kMaxTolerance);
   }
+  EXPECT_GT(compared, goldens().size() / 2);
 }
 
 TEST_P(GoldenTest, GreedyContinuationsAreTheReferencesWhileTheMarginDecides) {

@@ -55,10 +55,14 @@ StepTable MakeStepTable(std::span<const Activity> activities, uint32_t num_steps
   SF_CHECK(num_steps > 0);
   std::map<std::string, StepTable::Row> rows;
   StepTable table;
+  uint64_t end = 0;  // of all before
   for (const Activity& activity : activities) {
     StepTable::Row& row = rows[activity.name];
     row.calls += 1.0 / num_steps;
-    row.micros += static_cast<double>(activity.end_ns - activity.start_ns) / 1e3 / num_steps;
+    const uint64_t begin = std::max(end, activity.start_ns);
+    if (activity.end_ns <= begin) continue;
+    row.micros += static_cast<double>(activity.end_ns - begin) / 1e3 / num_steps;
+    end = activity.end_ns;
   }
   for (auto& [name, row] : rows) {
     row.name = name;

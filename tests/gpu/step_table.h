@@ -24,7 +24,7 @@ struct StepTable {
   struct Row {
     std::string name;
     double calls = 0;   // a step
-    double micros = 0;  // a step, all calls
+    double micros = 0;  // a step, all calls: from when all before it had ended
   };
   std::vector<Row> rows;  // longest first
   double sum_micros = 0;  // of the rows

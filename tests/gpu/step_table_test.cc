@@ -24,10 +24,14 @@ TEST(StepTable, AddsUpCallsOfEachNameAStep) {
   EXPECT_DOUBLE_EQ(table.spans->busy_micros, 6);
 }
 
-TEST(StepTable, CountsOverlappingActivitiesOnceAsBusy) {
+TEST(StepTable, CountsAnActivityFromWhenAllBeforeItHaveEnded) {
   const std::vector<Activity> step = {{"a", 0, 3000}, {"b", 1000, 2000}, {"c", 2500, 4000}};
   const StepTable table = MakeStepTable(step, 1);
-  EXPECT_DOUBLE_EQ(table.sum_micros, 5.5);
+  EXPECT_DOUBLE_EQ(table.sum_micros, 4);
+  EXPECT_EQ(table.rows[0].name, "a");
+  EXPECT_DOUBLE_EQ(table.rows[0].micros, 3);
+  EXPECT_EQ(table.rows[1].name, "c");
+  EXPECT_DOUBLE_EQ(table.rows[1].micros, 1);
   ASSERT_TRUE(table.spans.has_value());
   EXPECT_DOUBLE_EQ(table.spans->busy_micros, 4);
   EXPECT_DOUBLE_EQ(table.spans->span_micros, 4);
