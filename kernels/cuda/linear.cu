@@ -141,7 +141,9 @@ class ChunkWeights {
 // outputs and kColumns of 8 rows share what was loaded and change nothing of that. kDeep is for so
 // few blocks that each must have more on its way.
 template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep>
-__global__ void __launch_bounds__(kThreads, kDeep ? 2 : 1)
+__global__ void __launch_bounds__(kThreads, (kDeep                    ? 2
+                                             : kTiles * kColumns == 1 ? 5
+                                                                      : 1))
     TensorLinearKernel(const LinearLaunch launch) {
   constexpr uint32_t kAhead = kDeep ? 4 : 1;  // chunks asked for before the rows are there
   constexpr int kUnroll = kDeep ? 4 : 2;

@@ -140,9 +140,6 @@ void LaunchTokens(const MoeWork& work, cudaStream_t stream) {
 
 void LaunchCombine(const MoeWork& work, const MoeLaunch& launch, cudaStream_t stream) {
   const auto kernel = CombineFewKernel<bf16>;
-  // The same split of a multiprocessor's memory as the kernel before, or it could not be there yet.
-  SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                               cudaSharedmemCarveoutMaxShared));
   const LaunchShape shape = {dim3(work.layout.hidden / kCombineFewColumns, launch.num_rows),
                              dim3(kCombineFewColumns, kCombineFewWarps),
                              CombineFewSharedBytes(work.k)};
