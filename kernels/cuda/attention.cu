@@ -108,7 +108,8 @@ class WarpState {
     __syncwarp();
   }
 
-  __device__ void Store(uint32_t head_dim, float* max, float* sum, float* values) const {
+  __device__ void Store(uint32_t head_dim, float* max, float* sum, float* values,
+                        uint32_t stride) const {
     const uint32_t lane = threadIdx.x % kWarpLanes;
 #pragma unroll
     for (uint32_t g = 0; g < kGroup; ++g) {
@@ -120,8 +121,8 @@ class WarpState {
       for (uint32_t i = 0; i < kPairs; ++i) {
         const uint32_t d = 2 * (i * kWarpLanes + lane);
         if (d >= head_dim) break;
-        values[g * head_dim + d] = values_[g][i].x;
-        values[g * head_dim + d + 1] = values_[g][i].y;
+        values[g * stride + d] = values_[g][i].x;
+        values[g * stride + d + 1] = values_[g][i].y;
       }
     }
   }
@@ -188,9 +189,14 @@ __device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
                             const Share<kGroup>& share, const RowSplit& split, float* memory) {
   ClusterSync();  // nobody waits for blocks that have left
   A* out = static_cast<A*>(launch.out) + share.at;
-  for (uint32_t e = share.rank * kThreads + threadIdx.x; e < share.heads * launch.kv.head_dim;
-       e += BusyRanks(ranks, split) * kThreads) {
-    out[e] = Narrow<A>(MergeRanks(share.layout, memory, split.num_ranks(), e));
+  const uint32_t head_dim = launch.kv.head_dim;
+  const uint32_t parts = (head_dim + kWarpLanes - 1) / kWarpLanes;  // of a head: a warp's
+  for (uint32_t i = share.rank * kWarps + threadIdx.x / kWarpLanes; i < share.heads * parts;
+       i += BusyRanks(ranks, split) * kWarps) {
+    const uint32_t g = i / parts;
+    const uint32_t d = i % parts * kWarpLanes + threadIdx.x % kWarpLanes;
+    if (d >= head_dim) continue;
+    out[g * head_dim + d] = Narrow<A>(MergeRanks(share.layout, memory, split.num_ranks(), g, d));
   }
   ClusterSync();  // no block leaves while its memory is read
 }
@@ -209,19 +215,37 @@ __global__ void __launch_bounds__(kThreads, 1)
   const RowSplit split(keys.num_keys);
   if (share.rank >= BusyRanks(ranks, split)) return;
   const uint32_t warp = threadIdx.x / kWarpLanes;
-  WaitForKernelsBefore();
   State state;
-  state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
+  bool has_waited = false;
+  const auto wait = [&] {
+    if (has_waited) return;
+    WaitForKernelsBefore();
+    state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
+    has_waited = true;
+  };
 #pragma unroll 1
   for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
     state.Clear();
     const RowSplit::Share chunks = split.Of(share.rank + slot, warp);
+#pragma unroll 1
     for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
-      state.AddChunk(launch, keys, share.kv_head, chunk * kChunkKeys);
+      const uint32_t key = chunk * kChunkKeys;
+      // New keys are what the kernel before writes.
+      if (!State::kWholeChunks || key + kChunkKeys > keys.num_old) wait();
+      if constexpr (State::kWholeChunks) {
+        typename State::Words words;
+        State::LoadChunk(launch, keys, share.kv_head, key, words);
+        wait();
+        state.AddWords(words, launch.scale, keys.num_keys - key);
+      } else {
+        state.AddChunk(launch, keys, share.kv_head, key);
+      }
     }
+    wait();  // a warp without keys
     state.Store(memory + layout.warp_max() + warp * State::kGroup,
                 memory + layout.warp_sum() + warp * State::kGroup,
-                memory + layout.warp_values() + warp * State::kGroup * kDim);
+                memory + layout.warp_values() + warp * State::kGroup * layout.value_stride(),
+                layout.value_stride());
     __syncthreads();
     MergeWarps(layout, memory, slot, split.num_shares(share.rank + slot));
     __syncthreads();
@@ -262,7 +286,8 @@ __global__ void __launch_bounds__(kThreads)
     }
     state.Store(head_dim, memory + layout.warp_max() + warp * kGroup,
                 memory + layout.warp_sum() + warp * kGroup,
-                memory + layout.warp_values() + warp * kGroup * head_dim);
+                memory + layout.warp_values() + warp * kGroup * layout.value_stride(),
+                layout.value_stride());
     __syncthreads();
     MergeWarps(layout, memory, slot, split.num_shares(rank + slot));
     __syncthreads();

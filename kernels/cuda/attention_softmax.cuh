@@ -53,9 +53,11 @@ struct RowSplit {
   __host__ __device__ static uint32_t Most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 };
 
-// exp(x - max), 0 where nothing was seen.
+// exp(x - max), 0 where nothing was seen. By the multiprocessor's own power of two: two
+// instructions where expf has a dozen, off by 2^-22 for every unit of x - max (a weight of that
+// size is e^-1 as large for each).
 __device__ __forceinline__ float Rescale(float x, float max) {
-  return x == -INFINITY ? 0.0f : expf(__fsub_rn(x, max));
+  return x == -INFINITY ? 0.0f : __expf(__fsub_rn(x, max));
 }
 
 // What merging a part into what was merged before does to either.

@@ -37,21 +37,42 @@ class TensorState {
     }
   }
 
-  // Keys first .. first + 31 of the row's.
+  // kKeys keys and values, as many as are taken at once, of a chunk.
+  static constexpr uint32_t kKeys = kDim > 128 ? 16 : 32;
+  struct Words {
+    uint4 k[kKeys / 8][kDim / 32];
+    uint4 v[kKeys / 16][4][kDim / 64];
+  };
+  static constexpr bool kWholeChunks = kKeys == kChunkKeys;
+
+  // Keys first .. first + 31 of the row's, where kWholeChunks; all are asked for together.
+  __device__ __forceinline__ static void LoadChunk(const AttentionLaunch& launch,
+                                                   const RowKeys& row, uint32_t kv_head,
+                                                   uint32_t first, Words& words) {
+    const uint64_t offset = KeyOffset(launch.kv, row, kv_head, first);
+    LoadKeys(launch.kv, offset, 0, row.num_keys - first, words);
+    LoadValues(launch.kv, offset, 0, row.num_keys - first, words);
+  }
+  // `count`: keys that the row sees from the first on.
+  __device__ __forceinline__ void AddWords(const Words& words, float scale, uint32_t count) {
+    float scores[kKeys / 8][4];
+    Score(words, scores);
+    TakeScores(scale, count, scores);
+    AddValues(words, scores);
+  }
   __device__ void AddChunk(const AttentionLaunch& launch, const RowKeys& row, uint32_t kv_head,
                            uint32_t first) {
-    const KvPlanes& kv = launch.kv;
-    const uint32_t key = first + threadIdx.x % kWarpLanes;
-    uint64_t offset = 0;  // of this lane's key in either plane, in bytes
-    if (key < row.num_keys) {
-      const auto block = static_cast<uint64_t>(row.blocks[key / kv.block_tokens]);
-      const uint64_t in_block = uint64_t{kv_head} * kv.block_tokens + key % kv.block_tokens;
-      offset = block * kv.block_stride + in_block * (kDim * sizeof(bf16));
-    }
+    const uint64_t offset = KeyOffset(launch.kv, row, kv_head, first);
+    const uint32_t count = row.num_keys - first;
 #pragma unroll 1
-    for (uint32_t sub = 0; sub < 32 && first + sub < row.num_keys; sub += kKeys) {
-      AddKeys(static_cast<const char*>(kv.k), static_cast<const char*>(kv.v), launch.scale, offset,
-              sub, row.num_keys - first);
+    for (uint32_t sub = 0; sub < kChunkKeys && sub < count; sub += kKeys) {
+      Words words;
+      float scores[kKeys / 8][4];
+      LoadKeys(launch.kv, offset, sub, count, words);
+      Score(words, scores);
+      LoadValues(launch.kv, offset, sub, count, words);  // there are no registers for both
+      TakeScores(launch.scale, count - sub, scores);
+      AddValues(words, scores);
     }
   }
 
@@ -102,38 +123,69 @@ class TensorState {
     return __fadd_rn(values_[n][c], values_[n][c + 2]);
   }
 
-  __device__ void Store(float* max, float* sum, float* values) const {
+  // `stride`: from a head's values to the next's, 8 past a multiple of 32.
+  __device__ void Store(float* max, float* sum, float* values, uint32_t stride) const {
     if (t() == 0) {
       max[g()] = max_;
       sum[g()] = sum_;
     }
+    // A lane has 16 values side by side in each 64: it writes its quads in an order in which the
+    // lanes of a store meet no bank twice.
+    const bool swaps = t() >= 2;
 #pragma unroll
     for (uint32_t c = 0; c < kDim / 64; ++c) {
+      float* to = values + g() * stride + c * 64 + t() * 16;
 #pragma unroll
-      for (uint32_t j = 0; j < 8; ++j) {
-        values[g() * kDim + c * 64 + 2 * t() * 8 + j] = Value(c * 8 + j, 0);
-        values[g() * kDim + c * 64 + (2 * t() + 1) * 8 + j] = Value(c * 8 + j, 1);
+      for (uint32_t i = 0; i < 4; ++i) {
+        const float4 straight = Quad(c, i);
+        const float4 swapped = Quad(c, i ^ 1);
+        *reinterpret_cast<float4*>(to + (swaps ? i ^ 1 : i) * 4) = swaps ? swapped : straight;
       }
     }
   }
 
  private:
-  static constexpr uint32_t kKeys = kDim > 128 ? 16 : 32;
-
   __device__ static uint32_t g() { return threadIdx.x % kWarpLanes / 4; }
   __device__ static uint32_t t() { return threadIdx.x % 4; }
 
+  // Values 4i .. 4i + 3 of the lane's 16 in the c-th 64.
+  __device__ __forceinline__ float4 Quad(uint32_t c, uint32_t i) const {
+    const uint32_t n = c * 8 + i % 2 * 4;
+    return {Value(n, i / 2), Value(n + 1, i / 2), Value(n + 2, i / 2), Value(n + 3, i / 2)};
+  }
+
+  // Of the lane's key of a chunk in either plane, in bytes.
+  __device__ __forceinline__ static uint64_t KeyOffset(const KvPlanes& kv, const RowKeys& row,
+                                                       uint32_t kv_head, uint32_t first) {
+    const uint32_t key = first + threadIdx.x % kWarpLanes;
+    if (key >= row.num_keys) return 0;
+    const auto block = static_cast<uint64_t>(row.blocks[key / kv.block_tokens]);
+    const uint64_t in_block = uint64_t{kv_head} * kv.block_tokens + key % kv.block_tokens;
+    return block * kv.block_stride + in_block * (kDim * sizeof(bf16));
+  }
+
   // 16 bytes of key `index` of the chunk, zeros behind the last.
-  __device__ static uint4 Load(const char* plane, uint64_t offset, uint32_t index, uint32_t count,
+  __device__ static uint4 Load(const void* plane, uint64_t offset, uint32_t index, uint32_t count,
                                uint32_t element) {
     const uint64_t at = __shfl_sync(kFullWarp, offset, static_cast<int>(index));
     if (index >= count) return {0, 0, 0, 0};
-    return *reinterpret_cast<const uint4*>(plane + at + element * sizeof(bf16));
+    return *reinterpret_cast<const uint4*>(static_cast<const char*>(plane) + at +
+                                           element * sizeof(bf16));
   }
 
-  __device__ __forceinline__ static void LoadValues(const char* plane, uint64_t offset,
-                                                    uint32_t sub, uint32_t count,
-                                                    uint4 (&v)[kKeys / 16][4][kDim / 64]) {
+  // Keys sub .. sub + kKeys - 1 of a chunk of which the row sees `count`.
+  __device__ __forceinline__ static void LoadKeys(const KvPlanes& kv, uint64_t offset, uint32_t sub,
+                                                  uint32_t count, Words& words) {
+#pragma unroll
+    for (uint32_t n = 0; n < kKeys / 8; ++n) {
+#pragma unroll
+      for (uint32_t i = 0; i < kDim / 32; ++i) {
+        words.k[n][i] = Load(kv.k, offset, sub + n * 8 + g(), count, 32 * i + t() * 8);
+      }
+    }
+  }
+  __device__ __forceinline__ static void LoadValues(const KvPlanes& kv, uint64_t offset,
+                                                    uint32_t sub, uint32_t count, Words& words) {
 #pragma unroll
     for (uint32_t s = 0; s < kKeys / 16; ++s) {
 #pragma unroll
@@ -141,40 +193,31 @@ class TensorState {
         const uint32_t key = sub + s * 16 + 2 * t() + r % 2 + r / 2 * 8;
 #pragma unroll
         for (uint32_t c = 0; c < kDim / 64; ++c) {
-          v[s][r][c] = Load(plane, offset, key, count, c * 64 + g() * 8);
+          words.v[s][r][c] = Load(kv.v, offset, key, count, c * 64 + g() * 8);
         }
       }
     }
   }
 
-  // Keys sub .. sub + kKeys - 1 of a chunk that has `count`.
-  __device__ __forceinline__ void AddKeys(const char* keys, const char* values, float scale,
-                                          uint64_t offset, uint32_t sub, uint32_t count) {
-    uint4 k[kKeys / 8][kDim / 32];
-#pragma unroll
-    for (uint32_t n = 0; n < kKeys / 8; ++n) {
-#pragma unroll
-      for (uint32_t i = 0; i < kDim / 32; ++i) {
-        k[n][i] = Load(keys, offset, sub + n * 8 + g(), count, 32 * i + t() * 8);
-      }
-    }
-    uint4 v[kKeys / 16][4][kDim / 64];
-    if constexpr (kDim <= 128) LoadValues(values, offset, sub, count, v);
-    float scores[kKeys / 8][4];
+  __device__ __forceinline__ void Score(const Words& words, float (&scores)[kKeys / 8][4]) const {
 #pragma unroll
     for (uint32_t n = 0; n < kKeys / 8; ++n) {
 #pragma unroll
       for (uint32_t c = 0; c < 4; ++c) scores[n][c] = 0;
 #pragma unroll
       for (uint32_t i = 0; i < kDim / 32; ++i) {
-        MultiplyBf16(scores[n], q_[i].x, 0, q_[i].y, 0, k[n][i].x, k[n][i].y);
-        MultiplyBf16(scores[n], q_[i].z, 0, q_[i].w, 0, k[n][i].z, k[n][i].w);
+        const uint4& k = words.k[n][i];
+        MultiplyBf16(scores[n], q_[i].x, 0, q_[i].y, 0, k.x, k.y);
+        MultiplyBf16(scores[n], q_[i].z, 0, q_[i].w, 0, k.z, k.w);
       }
     }
-    if constexpr (kDim > 128) LoadValues(values, offset, sub, count, v);
-    TakeScores(scale, count - sub, scores);  // sub is below count
+  }
+  __device__ __forceinline__ void AddValues(const Words& words,
+                                            const float (&scores)[kKeys / 8][4]) {
 #pragma unroll
-    for (uint32_t s = 0; s < kKeys / 16; ++s) AddProducts(scores[2 * s], scores[2 * s + 1], v[s]);
+    for (uint32_t s = 0; s < kKeys / 16; ++s) {
+      AddProducts(scores[2 * s], scores[2 * s + 1], words.v[s]);
+    }
   }
 
   // Scores become weights; what was summed before is rescaled.

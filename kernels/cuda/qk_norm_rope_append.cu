@@ -9,13 +9,14 @@ namespace {
 constexpr uint32_t kWarps = 4;
 constexpr uint32_t kMaxPairs = 8;  // (i, i + D/2) a lane, up to head_dim 512
 
-// The angle is reduced to [-pi, pi] in float64: position * inv_freq in float32 would lose 2e-3
-// radians at position 32768.
+// The angle is reduced in float64, to half turns from -1 to 1: position * inv_freq in float32 would
+// lose 2e-3 radians at position 32768. sincospif needs no code for large angles.
 __device__ __forceinline__ void SineCosine(int32_t position, float inv_freq, float& sin,
                                            float& cos) {
-  constexpr double kTwoPi = 6.283185307179586476925286766559;
-  const double angle = static_cast<double>(position) * static_cast<double>(inv_freq);
-  sincosf(static_cast<float>(angle - kTwoPi * rint(angle / kTwoPi)), &sin, &cos);
+  constexpr double kTurnsARadian = 0.15915494309189533576888376337251;
+  const double turns =
+      static_cast<double>(position) * static_cast<double>(inv_freq) * kTurnsARadian;
+  sincospif(static_cast<float>(2 * (turns - rint(turns))), &sin, &cos);
 }
 
 template <typename A>

@@ -119,19 +119,15 @@ class RowProbabilities {
     });
   }
 
-  __device__ Candidate Largest() {
+  // The largest of those left once `expert` is taken, if it is the lane's.
+  __device__ Candidate LargestWithout(uint32_t expert) {
     Candidate best{0, 0xffffffffu};
     ForEach([&](uint32_t e, float& value) {
+      if (e == expert) value = -1.0f;
       const uint32_t key = value < 0.0f ? 0 : __float_as_uint(value) + 1;
       if (key > best.key) best = {key, e};
     });
     return best;
-  }
-
-  __device__ void Remove(uint32_t expert) {
-    ForEach([&](uint32_t e, float& value) {
-      if (e == expert) value = -1.0f;
-    });
   }
 
  private:
@@ -154,14 +150,17 @@ class RowProbabilities {
   float kept_[kPerLane == 0 ? 1 : kPerLane];
 };
 
+// Choices that a warp keeps, one a lane, until all are known; more are divided in memory.
 template <uint32_t kPerLane>
 __device__ void Choose(const RouterTopkLaunch& launch, float* logits, uint32_t row) {
   const uint32_t lane = threadIdx.x % kWarpLanes;
   int32_t* ids = launch.expert_ids + uint64_t{row} * launch.k;
   float* weights = launch.expert_weights + uint64_t{row} * launch.k;
   RowProbabilities<kPerLane> p(logits, launch.num_experts);
-  Candidate mine = p.Largest();
+  Candidate mine = p.LargestWithout(launch.num_experts);
   float sum = 0;
+  float own_weight = 0;
+  uint32_t own_expert = 0;
   for (uint32_t i = 0; i < launch.k; ++i) {
     // The largest of all; ties go to the lower expert.
     const uint32_t key = __reduce_max_sync(kFullWarp, mine.key);
@@ -169,16 +168,22 @@ __device__ void Choose(const RouterTopkLaunch& launch, float* logits, uint32_t r
         __reduce_min_sync(kFullWarp, mine.key == key ? mine.expert : 0xffffffffu);
     const float value = __uint_as_float(key - 1);
     sum += value;
-    if (mine.expert == expert) {
-      p.Remove(expert);
-      mine = p.Largest();
+    if (mine.expert == expert) mine = p.LargestWithout(expert);
+    if (i % kWarpLanes == lane) {
+      own_weight = value;
+      own_expert = expert;
     }
-    if (lane != 0) continue;
-    ids[i] = static_cast<int32_t>(expert);
-    weights[i] = value;
-    if (launch.activation_counts != nullptr) atomicAdd(&launch.activation_counts[expert], 1u);
+    const bool is_last = i + 1 == launch.k;
+    const uint32_t at = i / kWarpLanes * kWarpLanes + lane;
+    if ((!is_last && (i + 1) % kWarpLanes != 0) || at > i) continue;
+    const bool divides = launch.normalize && launch.k <= kWarpLanes && sum > 0.0f;
+    ids[at] = static_cast<int32_t>(own_expert);
+    weights[at] = divides ? own_weight / sum : own_weight;
+    if (launch.activation_counts != nullptr) {
+      atomicAdd(&launch.activation_counts[own_expert], 1u);
+    }
   }
-  if (!launch.normalize || !(sum > 0.0f)) return;
+  if (!launch.normalize || launch.k <= kWarpLanes || !(sum > 0.0f)) return;
   __syncwarp();
   for (uint32_t i = lane; i < launch.k; i += kWarpLanes) weights[i] /= sum;
 }
