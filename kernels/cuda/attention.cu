@@ -167,7 +167,7 @@ struct Share {
   __device__ Share(const AttentionLaunch& launch, uint32_t ranks)
       : row(FindLoneRow(launch, blockIdx.x / ranks)),
         rank(blockIdx.x % ranks),
-        layout{launch.kv.head_dim, kClusterRanks / ranks} {
+        layout{launch.kv.head_dim, launch.ranks_here} {
     const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
     const uint32_t parts = (group + kGroup - 1) / kGroup;
     kv_head = blockIdx.y / parts;
@@ -295,12 +295,23 @@ __global__ void __launch_bounds__(kThreads)
   WriteOutput<A>(launch, ranks, share, split, memory);
 }
 
+// Blocks of a row's cluster: as many as its keys can have ranks, 1, 2, 4 or 8.
+uint32_t ClusterOf(const AttentionLaunch& launch) {
+  const uint32_t chunks =
+      (launch.max_blocks * launch.kv.block_tokens + kChunkKeys - 1) / kChunkKeys;
+  uint32_t ranks = 1;
+  while (ranks < kClusterRanks && ranks * kWarps < chunks) ranks *= 2;
+  return ranks;
+}
+
 template <uint32_t kGroup>
-void Launch(void (*kernel)(AttentionLaunch, uint32_t), const AttentionLaunch& launch,
+void Launch(void (*kernel)(AttentionLaunch, uint32_t), AttentionLaunch launch,
             cudaStream_t stream) {
-  const uint32_t ranks = DeviceIsHopperOrLater() ? kClusterRanks : 1;
+  const bool has_clusters = DeviceIsHopperOrLater();
+  const uint32_t ranks = has_clusters ? ClusterOf(launch) : 1;
+  launch.ranks_here = has_clusters ? 1 : kClusterRanks;
   const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
-  const Layout<kGroup> layout = {launch.kv.head_dim, kClusterRanks / ranks};
+  const Layout<kGroup> layout = {launch.kv.head_dim, launch.ranks_here};
   const uint32_t lone = (launch.share_from - 1) * launch.num_seqs;
   const uint32_t rows = launch.share_from == 0 || launch.num_rows < lone ? launch.num_rows : lone;
   const dim3 grid(rows, launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup));

@@ -117,8 +117,9 @@ struct AttentionLaunch {
   uint32_t max_blocks;
   uint32_t num_heads;
   // LaunchAttention's own: sequences of so many queries go to a kernel in which queries share keys
-  // (0: none do).
+  // (0: none do); ranks of a row that a block plays, one after the other.
   uint32_t share_from = 0;
+  uint32_t ranks_here = 0;
 };
 void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream);
 

@@ -145,7 +145,7 @@ TEST_P(GpuAttentionTest, MatchesOracle) {
 
 TEST_P(GpuAttentionTest, MatchesOracleOverLongContexts) {
   for (const Shape& shape : {Shape{4, 2, 16, 16}, Shape{16, 2, 128, 16}, Shape{4, 2, 256, 8}}) {
-    const auto batch = MakeBatch(shape, {{1, 2100}, {3, 513}, {1, 2048}, {2, 2049}});
+    const auto batch = MakeBatch(shape, {{1, 2100}, {3, 513}, {1, 2048}, {2, 2049}, {1, 257}});
     GuardedBytes out = ActivationOutput(batch->q.size());
     const AttentionArgs args = Uploaded(*batch, out.data());
     RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
@@ -225,6 +225,25 @@ TEST_P(GpuAttentionTest, PaddingRowsAreZero) {
   std::vector<double> expected = reference::Attention(batch->args);
   expected.resize(expected.size() / 3 * 4, 0.0);
   ExpectClose(Activations(out), expected, Close());
+}
+
+// The width of the table bounds how many blocks a row may need: 1, 2, 4 or 8 of 256 keys each.
+TEST_P(GpuAttentionTest, BitsOfARowDoNotDependOnTheWidthOfTheBlockTable) {
+  for (const uint32_t head_dim : {48u, 64u, 128u, 256u}) {
+    const auto batch = MakeBatch({6, 2, head_dim, 16}, {{1, 2100}});
+    GuardedBytes out = ActivationOutput(batch->q.size());
+    AttentionArgs args = Uploaded(*batch, out.data());
+    for (const int32_t context : {1, 255, 256, 257, 512, 513, 1024, 1025}) {
+      args.context_lens = Upload(std::vector<int32_t>{context});
+      args.max_blocks = batch->args.max_blocks;
+      out.Poison();
+      kernels_->Attention(args, *stream_);
+      const std::vector<std::byte> wide = out.Download();
+      args.max_blocks = static_cast<uint32_t>(context + 15) / 16;
+      RunAndReplay([&](Stream& stream) { kernels_->Attention(args, stream); }, {&out});
+      EXPECT_TRUE(out.Download() == wide) << "heads of " << head_dim << ", " << context << " keys";
+    }
+  }
 }
 
 // A prompt cut into chunks, and each row alone beside others: the same bits.
