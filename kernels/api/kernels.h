@@ -9,9 +9,9 @@
 //   other rows, their number, the number of threads, or how a sequence was cut into steps.
 // - Outputs may not alias inputs except where said. num_rows = 0 is allowed and does nothing.
 // - Every buffer is at least 16-byte aligned.
-// - Weights, and what describes a batch (query_starts, context_lens, block_tables), come from
-// copies,
-//   never from an operation: a backend may read them while the operations before still run.
+// - Weights, and what describes a batch (positions, slots, query_starts, context_lens,
+//   block_tables), come from copies, never from an operation: a backend may read them while the
+//   operations before still run.
 #ifndef KERNELS_API_KERNELS_H_
 #define KERNELS_API_KERNELS_H_
 

@@ -19,68 +19,96 @@ __device__ __forceinline__ void SineCosine(int32_t position, float inv_freq, flo
   sincospif(static_cast<float>(2 * (turns - rint(turns))), &sin, &cos);
 }
 
+// What does not depend on the head's values, for the pairs i = lane, lane + 32, ... of a lane:
+// known before they are.
+class Rotation {
+ public:
+  // `norm` may be null.
+  __device__ Rotation(const float* norm, int32_t position, const float* inv_freq,
+                      uint32_t num_pairs)
+      : num_pairs_(num_pairs), has_norm_(norm != nullptr) {
+    const uint32_t lane = threadIdx.x % kWarpLanes;
+#pragma unroll
+    for (uint32_t j = 0; j < kMaxPairs; ++j) {
+      const uint32_t i = lane + j * kWarpLanes;
+      if (i >= num_pairs) break;
+      SineCosine(position, inv_freq[i], sin_[j], cos_[j]);
+      low_[j] = has_norm_ ? norm[i] : 1.0f;
+      high_[j] = has_norm_ ? norm[num_pairs + i] : 1.0f;
+    }
+  }
+
+  template <typename A>
+  __device__ void Apply(const A* in, float eps, A* out) const {
+    const uint32_t lane = threadIdx.x % kWarpLanes;
+    float low[kMaxPairs];
+    float high[kMaxPairs];
+    float sum = 0;
+#pragma unroll
+    for (uint32_t j = 0; j < kMaxPairs; ++j) {
+      const uint32_t i = lane + j * kWarpLanes;
+      low[j] = i < num_pairs_ ? Widen(in[i]) : 0.0f;
+      high[j] = i < num_pairs_ ? Widen(in[num_pairs_ + i]) : 0.0f;
+      sum = fmaf(low[j], low[j], sum);
+      sum = fmaf(high[j], high[j], sum);
+    }
+    const float mean = WarpSum(sum) / static_cast<float>(2 * num_pairs_);
+    const float factor = has_norm_ ? 1.0f / sqrtf(mean + eps) : 1.0f;
+#pragma unroll
+    for (uint32_t j = 0; j < kMaxPairs; ++j) {
+      const uint32_t i = lane + j * kWarpLanes;
+      if (i >= num_pairs_) break;
+      const float a = low[j] * factor * low_[j];
+      const float b = high[j] * factor * high_[j];
+      out[i] = Narrow<A>(a * cos_[j] - b * sin_[j]);
+      out[num_pairs_ + i] = Narrow<A>(b * cos_[j] + a * sin_[j]);
+    }
+  }
+
+ private:
+  const uint32_t num_pairs_;
+  const bool has_norm_;
+  float sin_[kMaxPairs];
+  float cos_[kMaxPairs];
+  float low_[kMaxPairs];
+  float high_[kMaxPairs];
+};
+
+// Where a token's keys (or values) of a head go; null for none.
 template <typename A>
-__device__ void NormRotate(const A* in, const float* norm, float eps, int32_t position,
-                           const float* inv_freq, uint32_t head_dim, A* out) {
-  const uint32_t lane = threadIdx.x % kWarpLanes;
-  const uint32_t half = head_dim / 2;
-  float low[kMaxPairs];
-  float high[kMaxPairs];
-  float sum = 0;
-#pragma unroll
-  for (uint32_t j = 0; j < kMaxPairs; ++j) {
-    const uint32_t i = lane + j * kWarpLanes;
-    low[j] = i < half ? Widen(in[i]) : 0.0f;
-    high[j] = i < half ? Widen(in[half + i]) : 0.0f;
-    sum = fmaf(low[j], low[j], sum);
-    sum = fmaf(high[j], high[j], sum);
-  }
-  const float factor =
-      norm == nullptr ? 1.0f : 1.0f / sqrtf(WarpSum(sum) / static_cast<float>(head_dim) + eps);
-#pragma unroll
-  for (uint32_t j = 0; j < kMaxPairs; ++j) {
-    const uint32_t i = lane + j * kWarpLanes;
-    if (i >= half) break;
-    const float a = norm == nullptr ? low[j] : low[j] * factor * norm[i];
-    const float b = norm == nullptr ? high[j] : high[j] * factor * norm[half + i];
-    float sin;
-    float cos;
-    SineCosine(position, inv_freq[i], sin, cos);
-    out[i] = Narrow<A>(a * cos - b * sin);
-    out[half + i] = Narrow<A>(b * cos + a * sin);
-  }
+__device__ A* CacheRow(const KvPlanes& kv, void* plane, int64_t slot, uint32_t kv_head) {
+  if (slot < 0) return nullptr;
+  const uint64_t block = static_cast<uint64_t>(slot) / kv.block_tokens;
+  const uint64_t offset = static_cast<uint64_t>(slot) % kv.block_tokens;
+  auto* begin = reinterpret_cast<A*>(static_cast<char*>(plane) + block * kv.block_stride);
+  return begin + (kv_head * uint64_t{kv.block_tokens} + offset) * kv.head_dim;
 }
 
-// Warps take the heads of q, then of k, then of v.
 template <typename A>
 __global__ void __launch_bounds__(kWarps* kWarpLanes)
     QkNormRopeAppendKernel(const QkNormRopeAppendLaunch launch) {
-  StartInOrder();
+  StartKernelAfter();
   const KvPlanes& kv = launch.kv;
   const uint32_t head = blockIdx.y * kWarps + threadIdx.x / kWarpLanes;
-  if (head >= launch.num_heads + 2 * kv.num_kv_heads) return;
+  const uint32_t all_heads = launch.num_heads + 2 * kv.num_kv_heads;
+  if (head >= all_heads) return;
   const uint64_t row = blockIdx.x;
   const uint32_t dim = kv.head_dim;
-  const A* in = static_cast<const A*>(launch.qkv) +
-                (row * (launch.num_heads + 2 * kv.num_kv_heads) + head) * dim;
-  if (head < launch.num_heads) {
-    A* out = static_cast<A*>(launch.q_out) + (row * launch.num_heads + head) * dim;
-    NormRotate(in, launch.q_norm, launch.eps, launch.positions[row], launch.inv_freq, dim, out);
+  const A* in = static_cast<const A*>(launch.qkv) + (row * all_heads + head) * dim;
+  if (head >= launch.num_heads + kv.num_kv_heads) {
+    A* out = CacheRow<A>(kv, kv.v, launch.slots[row], head - launch.num_heads - kv.num_kv_heads);
+    WaitForKernelsBefore();
+    if (out == nullptr) return;
+    for (uint32_t i = threadIdx.x % kWarpLanes; i < dim; i += kWarpLanes) out[i] = in[i];
     return;
   }
-  const int64_t slot = launch.slots[row];
-  if (slot < 0) return;
-  const bool is_key = head < launch.num_heads + kv.num_kv_heads;
-  const uint32_t kv_head = head - launch.num_heads - (is_key ? 0 : kv.num_kv_heads);
-  const uint64_t block = static_cast<uint64_t>(slot) / kv.block_tokens;
-  const uint64_t offset = static_cast<uint64_t>(slot) % kv.block_tokens;
-  char* plane = static_cast<char*>(is_key ? kv.k : kv.v) + block * kv.block_stride;
-  A* out = reinterpret_cast<A*>(plane) + (kv_head * uint64_t{kv.block_tokens} + offset) * dim;
-  if (is_key) {
-    NormRotate(in, launch.k_norm, launch.eps, launch.positions[row], launch.inv_freq, dim, out);
-    return;
-  }
-  for (uint32_t i = threadIdx.x % kWarpLanes; i < dim; i += kWarpLanes) out[i] = in[i];
+  const bool is_key = head >= launch.num_heads;
+  A* out = is_key ? CacheRow<A>(kv, kv.k, launch.slots[row], head - launch.num_heads)
+                  : static_cast<A*>(launch.q_out) + (row * launch.num_heads + head) * dim;
+  const Rotation rotation(is_key ? launch.k_norm : launch.q_norm, launch.positions[row],
+                          launch.inv_freq, dim / 2);
+  WaitForKernelsBefore();
+  if (out != nullptr) rotation.Apply(in, launch.eps, out);
 }
 
 }  // namespace
