@@ -1,104 +1,46 @@
-// Sample: a block for each row. Greedy rows without penalties read the logits once; the others copy
-// them to the workspace, adjust the copy, and draw (token_draw.cuh).
-#include "kernels/api/philox.h"
+// Sample: up to eight blocks a row, each over its share of the vocabulary. A first walk finds the
+// bounds of the order and so the greedy token; the others are drawn (token_draw.cuh). Rows with
+// penalties or biases work on an adjusted copy in the workspace.
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/logit_adjustment.cuh"
 #include "kernels/cuda/token_draw.cuh"
 #include "kernels/cuda/vocab_order.cuh"
 
 namespace spearfish::kernels {
 namespace {
 
-// A token's count: occurrences among the generated, and a bit for having been seen at all.
-constexpr uint32_t kSeen = 1u << 31;
-
 // One row's part of the workspace: adjusted logits [vocab] F32, then counts [vocab].
 __host__ __device__ constexpr uint64_t ArrayBytes(uint32_t vocab) {
   return (uint64_t{vocab} * 4 + 63) / 64 * 64;
 }
 
-__device__ __forceinline__ float FiniteOrBanned(float x) { return isfinite(x) ? x : -INFINITY; }
-
-__device__ bool HasPenalties(const SampleRowView& row) {
-  return (row.presence_penalty != 0.0f || row.frequency_penalty != 0.0f ||
-          row.repetition_penalty != 1.0f) &&
-         (row.num_prompt != 0 || row.num_generated != 0);
-}
-
-__device__ float Penalized(float logit, const SampleRowView& row, uint32_t num_generated) {
-  if (row.repetition_penalty != 1.0f) {
-    logit = logit > 0.0f ? logit / row.repetition_penalty : logit * row.repetition_penalty;
-  }
-  if (num_generated > 0) {
-    logit = __fsub_rn(logit, __fmul_rn(row.frequency_penalty, static_cast<float>(num_generated)));
-    logit -= row.presence_penalty;
-  }
-  return FiniteOrBanned(logit);
-}
-
-// Three walks over the history: clear, count, and apply once a token, by whoever takes its count.
-__device__ void ApplyPenalties(const SampleLaunch& launch, const SampleRowView& row, float* logits,
-                               uint32_t* counts) {
-  const int32_t* history = launch.history + row.history_begin;
-  const uint32_t length = row.num_prompt + row.num_generated;
-  for (uint32_t i = threadIdx.x; i < length; i += kVocabThreads) {
-    const auto token = static_cast<uint32_t>(history[i]);
-    if (token < launch.vocab) counts[token] = kSeen;
-  }
-  __syncthreads();
-  for (uint32_t i = row.num_prompt + threadIdx.x; i < length; i += kVocabThreads) {
-    const auto token = static_cast<uint32_t>(history[i]);
-    if (token < launch.vocab) atomicAdd(&counts[token], 1u);
-  }
-  __syncthreads();
-  for (uint32_t i = threadIdx.x; i < length; i += kVocabThreads) {
-    const auto token = static_cast<uint32_t>(history[i]);
-    if (token >= launch.vocab) continue;
-    const uint32_t count = atomicExch(&counts[token], 0u);
-    if (count != 0) logits[token] = Penalized(logits[token], row, count & ~kSeen);
-  }
-  __syncthreads();
-}
-
-__device__ void ApplyBiases(const SampleLaunch& launch, const SampleRowView& row, float* logits) {
-  if (threadIdx.x == 0) {
-    for (uint32_t i = 0; i < row.num_biases; ++i) {
-      const LogitBiasView bias = launch.biases[row.bias_begin + i];
-      if (bias.token >= launch.vocab) continue;
-      logits[bias.token] = FiniteOrBanned(logits[bias.token] + bias.bias);
-    }
-  }
-  __syncthreads();
-}
-
-__global__ void __launch_bounds__(kVocabThreads) SampleKernel(const SampleLaunch launch) {
+__global__ void __launch_bounds__(kVocabThreads)
+    SampleKernel(const SampleLaunch launch, uint32_t ranks) {
   __shared__ TokenDraw::Memory memory;
-  __shared__ unsigned long long orders[kVocabWarps];
-  const SampleRowView row = launch.rows[blockIdx.x];
+  StartInOrder();
+  const uint32_t rank = blockIdx.x % ranks;
+  const uint64_t index = blockIdx.x / ranks;
   const uint32_t vocab = launch.vocab;
-  const float* raw = launch.logits + uint64_t{blockIdx.x} * vocab;
-  const bool greedy = !(row.temperature > 0.0f);
-  const bool penalties = HasPenalties(row);
-  const float* logits = raw;
-  if (!greedy || penalties || row.num_biases != 0) {
-    char* part = static_cast<char*>(launch.workspace) + blockIdx.x * 2 * ArrayBytes(vocab);
+  const uint32_t num_shares = kClusterRanks / ranks;
+  const SampleRowView& row = launch.rows[index];
+  VocabShare share(launch.logits + index * vocab, vocab, rank * num_shares, num_shares);
+  if (HasPenalties(row) || row.num_biases != 0) {
+    char* part = static_cast<char*>(launch.workspace) + index * 2 * ArrayBytes(vocab);
     auto* adjusted = reinterpret_cast<float*>(part);
-    for (uint32_t i = threadIdx.x; i < vocab; i += kVocabThreads) {
-      adjusted[i] = FiniteOrBanned(raw[i]);
-    }
-    __syncthreads();
-    if (penalties) {
-      ApplyPenalties(launch, row, adjusted, reinterpret_cast<uint32_t*>(part + ArrayBytes(vocab)));
-    }
-    ApplyBiases(launch, row, adjusted);
-    logits = adjusted;
+    auto* counts = reinterpret_cast<uint32_t*>(part + ArrayBytes(vocab));
+    LogitAdjustment(launch, row, share, adjusted, counts).Apply();
+    share.logits = adjusted;
   }
-  const unsigned long long first = FirstFinite(logits, vocab, orders);
-  uint32_t token = first == kNoToken ? 0 : static_cast<uint32_t>(first);
-  if (!greedy && first != kNoToken) {
-    TokenDraw draw(logits, vocab, logits[token], row.temperature, memory);
-    token = draw.Draw(row, UniformDouble(row.seed, row.counter));
+  const OrderBounds bounds =
+      FindBounds<kFirstWalk>(share, ranks, memory.bounds, [](float, uint32_t) { return true; });
+  uint32_t token = bounds.first == kNoToken ? 0 : static_cast<uint32_t>(bounds.first);
+  if (row.temperature > 0.0f && bounds.first != kNoToken) {
+    TokenDraw draw({share, rank, ranks, vocab}, bounds, row, memory);
+    token = draw.Draw();
   }
-  if (threadIdx.x == 0) launch.out_tokens[blockIdx.x] = static_cast<int32_t>(token);
+  if (rank == 0 && threadIdx.x == 0) launch.out_tokens[index] = static_cast<int32_t>(token);
+  ClusterSync();  // other ranks read this block's shared memory
 }
 
 }  // namespace
@@ -108,8 +50,8 @@ uint64_t SampleCudaWorkspaceBytes(uint32_t num_rows, uint32_t vocab) {
 }
 
 void LaunchSample(const SampleLaunch& launch, cudaStream_t stream) {
-  SampleKernel<<<launch.num_rows, kVocabThreads, 0, stream>>>(launch);
-  SF_CUDA(cudaGetLastError());
+  LaunchRanks(SampleKernel, launch, dim3(launch.num_rows), kVocabThreads, 0,
+              VocabRanks(launch.num_rows), stream);
 }
 
 }  // namespace spearfish::kernels

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <random>
 #include <thread>
 #include <vector>
 
@@ -120,6 +121,33 @@ void BenchAttention(Bench& bench, const Ceilings& ceilings) {
   }
 }
 
+namespace {
+
+struct SampleCase {
+  const char* name;
+  bool peaked;  // logits as of a model; else within [-2, 2]
+  SampleRow row;
+};
+constexpr SampleCase kSampleCases[] = {
+    {"sample greedy of 151936", true, {}},
+    {"sample top-k, top-p, flat", false, {.temperature = 0.8f, .top_p = 0.95f, .top_k = 20}},
+    {"sample top-k, top-p, peaked", true, {.temperature = 0.8f, .top_p = 0.95f, .top_k = 20}},
+    {"sample top-p, peaked", true, {.temperature = 0.8f, .top_p = 0.95f}},
+    {"sample temperature, flat", false, {.temperature = 0.8f}},
+    {"sample temperature, peaked", true, {.temperature = 0.8f}},
+};
+
+// Deviation 3, and a few far above.
+std::vector<float> PeakedLogits(Bench& bench, size_t count) {
+  std::normal_distribution<float> normal(0.0f, 3.0f);
+  std::vector<float> logits(count);
+  for (float& logit : logits) logit = normal(bench.random());
+  for (size_t i = 0; i < count; i += 25013) logits[i] = 17.0f + normal(bench.random());
+  return logits;
+}
+
+}  // namespace
+
 void BenchSmall(Bench& bench) {
   constexpr uint32_t kHidden = 3072;
   constexpr uint32_t kVocab = 151936;
@@ -130,6 +158,7 @@ void BenchSmall(Bench& bench) {
   const auto weight = bench.AllocateRandom(kHidden * 4);
   const auto gate = bench.AllocateRandom(size_t{256} * kHidden * 2);
   const auto logits = bench.AllocateRandom(size_t{64} * kVocab * 4);
+  const auto peaked = bench.Upload(PeakedLogits(bench, size_t{64} * kVocab));
   const auto workspace = bench.Allocate(bench.kernels().SampleWorkspaceBytes(64, kVocab));
   const auto tokens = bench.Upload(std::vector<int32_t>(64, 7));
   const auto print = [&](const char* name, uint32_t rows, uint32_t calls, const auto& call) {
@@ -155,21 +184,19 @@ void BenchSmall(Bench& bench) {
                                   .num_rows = rows},
                                  stream);
     });
-    for (const bool greedy : {true, false}) {
-      SampleRow row{.temperature = greedy ? 0.0f : 0.8f, .top_p = 0.95f, .top_k = 20};
-      const auto samples = bench.Upload(std::vector<SampleRow>(rows, row));
-      print(greedy ? "sample greedy of 151936" : "sample top-k 20, top-p 0.95", rows, 10,
-            [&](Stream& stream) {
-              bench.kernels().Sample({.logits = logits->as<float>(),
-                                      .rows = samples->as<SampleRow>(),
-                                      .history = tokens->as<int32_t>(),
-                                      .biases = nullptr,
-                                      .out_tokens = out->as<int32_t>(),
-                                      .workspace = workspace->data(),
-                                      .num_rows = rows,
-                                      .vocab = kVocab},
-                                     stream);
-            });
+    for (const SampleCase& c : kSampleCases) {
+      const auto samples = bench.Upload(std::vector<SampleRow>(rows, c.row));
+      print(c.name, rows, 10, [&](Stream& stream) {
+        bench.kernels().Sample({.logits = (c.peaked ? peaked : logits)->as<float>(),
+                                .rows = samples->as<SampleRow>(),
+                                .history = tokens->as<int32_t>(),
+                                .biases = nullptr,
+                                .out_tokens = out->as<int32_t>(),
+                                .workspace = workspace->data(),
+                                .num_rows = rows,
+                                .vocab = kVocab},
+                               stream);
+      });
     }
     print("log_probs top 5 of 151936", rows, 10, [&](Stream& stream) {
       bench.kernels().LogProbs({.logits = logits->as<float>(),

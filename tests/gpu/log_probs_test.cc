@@ -90,5 +90,37 @@ TEST_P(GpuLogProbsTest, TiesBansAndNaN) {
   EXPECT_TRUE(std::isnan(none.top[0]));
 }
 
+// With the number of rows goes the number of blocks a row; the sums must not.
+TEST_P(GpuLogProbsTest, ARowsBitsDoNotDependOnTheNumberOfRows) {
+  constexpr uint32_t kVocab = 5003;
+  constexpr uint32_t kMost = 150;
+  constexpr uint32_t kTopN = 3;
+  const std::vector<float> logits = RandomFloats(size_t{kMost} * kVocab, 3.0f);
+  std::vector<int32_t> tokens(kMost);
+  for (int32_t& token : tokens) token = RandomInt(kVocab);
+  const Result all = Run(logits, tokens, kTopN);
+  for (const uint32_t n : {1u, 9u, 20u, 40u, 70u}) {
+    const Result some = Run({logits.begin(), logits.begin() + n * kVocab},
+                            {tokens.begin(), tokens.begin() + n}, kTopN);
+    EXPECT_EQ(some.chosen, std::vector<float>(all.chosen.begin(), all.chosen.begin() + n)) << n;
+    EXPECT_EQ(some.ranks, std::vector<int32_t>(all.ranks.begin(), all.ranks.begin() + n)) << n;
+    EXPECT_EQ(some.ids, std::vector<int32_t>(all.ids.begin(), all.ids.begin() + n * kTopN)) << n;
+    EXPECT_EQ(some.top, std::vector<float>(all.top.begin(), all.top.begin() + n * kTopN)) << n;
+  }
+  // Where the row lies, and so its alignment, must not matter either.
+  const Result second =
+      Run({logits.begin() + kVocab, logits.begin() + 2 * kVocab}, {tokens[1]}, kTopN);
+  EXPECT_EQ(second.chosen[0], all.chosen[1]);
+}
+
+TEST_P(GpuLogProbsTest, TiesAcrossTheBordersOfShares) {
+  // Eight shares of 13 tokens, the last one short.
+  std::vector<float> logits(99, 0.0f);
+  for (const size_t id : {12u, 13u, 51u, 52u, 98u}) logits[id] = 4.0f;
+  const Result result = Run(logits, {98}, 7);
+  EXPECT_EQ(result.ids, (std::vector<int32_t>{12, 13, 51, 52, 98, 0, 1}));
+  EXPECT_EQ(result.ranks[0], 0);
+}
+
 }  // namespace
 }  // namespace spearfish::kernels
