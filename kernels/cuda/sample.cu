@@ -18,9 +18,10 @@ __host__ __device__ constexpr uint64_t ArrayBytes(uint32_t vocab) {
 __global__ void __launch_bounds__(kVocabThreads)
     SampleKernel(const SampleLaunch launch, uint32_t ranks) {
   __shared__ TokenDraw::Memory memory;
-  StartInOrder();
   const uint32_t rank = blockIdx.x % ranks;
   const uint64_t index = blockIdx.x / ranks;
+  PrefetchLine(&launch.rows[index]);
+  StartInOrder();
   const uint32_t vocab = launch.vocab;
   const uint32_t num_shares = kClusterRanks / ranks;
   const SampleRowView& row = launch.rows[index];
