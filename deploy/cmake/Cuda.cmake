@@ -1,16 +1,41 @@
-# The CUDA backend's compiler: nvcc 13.0 with g++-12, C++17 (all that CMake 3.25 knows of CUDA).
-# Machine code for A100, H100/H200 and Blackwell, PTX for what comes after; set
-# CMAKE_CUDA_ARCHITECTURES to build for one of them only.
-if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
-  set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
-endif()
+# The CUDA backend: SPEARFISH_HAS_CUDA says whether it is built. nvcc 13.0 or later with g++-12,
+# C++17 (all that CMake 3.25 knows of CUDA). Machine code for A100, H100/H200 and Blackwell, PTX for
+# what comes after; set CMAKE_CUDA_ARCHITECTURES to build for one of them only.
+set(SPEARFISH_CUDA AUTO CACHE STRING
+    "CUDA backend and its tests: AUTO (wherever nvcc can build them), ON (fail without nvcc) or OFF")
+set_property(CACHE SPEARFISH_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;120" CACHE STRING "GPU architectures to build for")
 set(CMAKE_CUDA_HOST_COMPILER g++-12 CACHE STRING "Host compiler of nvcc")
+set(SPEARFISH_HAS_CUDA OFF)
+if(NOT SPEARFISH_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "SPEARFISH_CUDA is AUTO, ON or OFF, not \"${SPEARFISH_CUDA}\"")
+endif()
+if(SPEARFISH_CUDA STREQUAL "OFF")
+  return()
+endif()
+
+include(CudaProbe)
+spearfish_find_nvcc(nvcc why)
+if(nvcc)
+  spearfish_probe_nvcc(${nvcc} why)
+endif()
+if(why AND SPEARFISH_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "SPEARFISH_CUDA is ON, but ${why}. Install the CUDA toolkit "
+                      "${SPEARFISH_OLDEST_CUDA} or later and name its nvcc in CUDACXX, or set "
+                      "SPEARFISH_CUDA to OFF.")
+elseif(why)
+  message(STATUS "CUDA backend: not built (${why})")
+  return()
+endif()
+
+set(SPEARFISH_HAS_CUDA ON)
+set(CMAKE_CUDA_COMPILER ${nvcc})
 set(CMAKE_CUDA_STANDARD 17)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
-find_package(CUDAToolkit 13.0 REQUIRED)
+find_package(CUDAToolkit ${SPEARFISH_OLDEST_CUDA} REQUIRED)
+message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 
 if(CCACHE)
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})

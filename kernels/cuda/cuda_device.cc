@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/memory/memory.h"
@@ -69,17 +70,38 @@ int Attribute(cudaDeviceAttr attribute, int ordinal) {
   return value;
 }
 
+// "13.0" from 13000, as CUDA counts.
+std::string VersionName(int version) {
+  return absl::StrCat(version / 1000, ".", version % 1000 / 10);
+}
+
+// Why a device can't be had, and what to do about it.
+std::string WhyNoDevice(cudaError_t error, int count) {
+  if (error != cudaErrorInsufficientDriver) {
+    return absl::StrCat(count, " are visible (", cudaGetErrorString(error),
+                        "); see nvidia-smi and CUDA_VISIBLE_DEVICES, or use the device cpu");
+  }
+  int driver = 0;
+  (void)cudaDriverGetVersion(&driver);
+  return absl::StrCat(driver == 0 ? "no NVIDIA driver (libcuda.so.1) is installed"
+                                  : "the NVIDIA driver is of CUDA " + VersionName(driver),
+                      "; install one of CUDA ", VersionName(CUDART_VERSION),
+                      " or later, or use the device cpu");
+}
+
+absl::Status FindDevice(int ordinal) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && ordinal >= 0 && ordinal < count) return absl::OkStatus();
+  (void)cudaGetLastError();
+  return absl::NotFoundError(absl::StrCat("no such CUDA device: ", ordinal, ", ",
+                                          WhyNoDevice(error, error == cudaSuccess ? count : 0)));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CudaDevice>> CudaDevice::Create(CudaDeviceOptions options) {
-  int count = 0;
-  const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess || options.ordinal < 0 || options.ordinal >= count) {
-    (void)cudaGetLastError();
-    return absl::NotFoundError(absl::StrCat(
-        "no such CUDA device: ", options.ordinal, ", ", error == cudaSuccess ? count : 0,
-        " are visible (", cudaGetErrorString(error), "); see nvidia-smi and CUDA_VISIBLE_DEVICES"));
-  }
+  SF_RETURN_IF_ERROR(FindDevice(options.ordinal));
   SF_CUDA(cudaSetDevice(options.ordinal));
   cudaDeviceProp properties;
   SF_CUDA(cudaGetDeviceProperties(&properties, options.ordinal));

@@ -1,11 +1,15 @@
 #include "kernels/cuda/cuda_kernels.h"
 
 #include <cstddef>
+#include <memory>
+#include <span>
+#include <utility>
 
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
+#include "common/base/status_macros.h"
 #include "kernels/api/validate.h"
 #include "kernels/cuda/cuda_check.h"
 #include "kernels/cuda/cuda_device.h"
@@ -57,8 +61,8 @@ absl::StatusOr<std::unique_ptr<Kernels>> CudaKernels::Create(Device& device,
         "activations not supported: ", DTypeName(options.activations), "; choose BF16 or F32"));
   }
   SF_CUDA(cudaSetDevice(cuda_device->ordinal()));
-  const std::span<const std::byte> memory = cuda_device->memory();
-  return absl::WrapUnique(new CudaKernels(options, memory));
+  SF_ASSIGN_OR_RETURN(std::unique_ptr<DenseGemm> dense_gemm, DenseGemm::Create());
+  return absl::WrapUnique(new CudaKernels(options, cuda_device->memory(), std::move(dense_gemm)));
 }
 
 uint64_t CudaKernels::MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows,
@@ -115,7 +119,7 @@ void CudaKernels::Linear(const LinearArgs& args, Stream& stream) {
       options_.activations == DType::kBF16 && TensorLinearFits(args.weight.cols);
   if (!options_.strict_batch_invariance && args.num_rows > kOwnLinearRows &&
       DenseGemm::Fits(launch)) {
-    dense_gemm_.Run(launch, on);
+    dense_gemm_->Run(launch, on);
   } else if (tensor_cores_fit && args.weight.dtype == DType::kBF16) {
     LaunchTensorLinear(launch, on);
   } else if (tensor_cores_fit && args.weight.dtype == DType::kI8) {

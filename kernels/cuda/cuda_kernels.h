@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "kernels/api/kernels.h"
@@ -35,7 +36,8 @@ class CudaKernels : public Kernels {
  public:
   static constexpr uint32_t kOwnLinearRows = 64;
 
-  // InvalidArgument when the device is no CudaDevice or the activations are neither BF16 nor F32.
+  // InvalidArgument when the device is no CudaDevice or the activations are neither BF16 nor F32,
+  // FailedPrecondition where cuBLASLt is not installed.
   static absl::StatusOr<std::unique_ptr<Kernels>> Create(Device& device,
                                                          CudaKernelsOptions options);
 
@@ -57,16 +59,18 @@ class CudaKernels : public Kernels {
   void LogProbs(const LogProbsArgs& args, Stream& stream) override;
 
  private:
-  CudaKernels(CudaKernelsOptions options, std::span<const std::byte> memory)
+  CudaKernels(CudaKernelsOptions options, std::span<const std::byte> memory,
+              std::unique_ptr<DenseGemm> dense_gemm)
       : options_(options),
         slots_begin_(reinterpret_cast<uint64_t>(memory.data())),
-        slots_end_(slots_begin_ + memory.size()) {}
+        slots_end_(slots_begin_ + memory.size()),
+        dense_gemm_(std::move(dense_gemm)) {}
 
   const CudaKernelsOptions options_;
   // Of the device's memory, in which all slots lie.
   const uint64_t slots_begin_;
   const uint64_t slots_end_;
-  DenseGemm dense_gemm_;
+  const std::unique_ptr<DenseGemm> dense_gemm_;
 };
 
 }  // namespace spearfish::kernels

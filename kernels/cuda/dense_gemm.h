@@ -5,10 +5,13 @@
 #include <cublasLt.h>
 
 #include <map>
+#include <memory>
 #include <tuple>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/launch.h"
 
 namespace spearfish::kernels {
@@ -18,7 +21,8 @@ namespace spearfish::kernels {
 // Thread-safe.
 class DenseGemm {
  public:
-  DenseGemm();
+  // FailedPrecondition where the library is not installed. The device must be current.
+  static absl::StatusOr<std::unique_ptr<DenseGemm>> Create();
   ~DenseGemm();
   DenseGemm(const DenseGemm&) = delete;
   DenseGemm& operator=(const DenseGemm&) = delete;
@@ -38,8 +42,11 @@ class DenseGemm {
     cublasLtMatmulAlgo_t algorithm;
   };
 
+  explicit DenseGemm(const CublasLt& library);
+
   const Plan& PlanFor(const LinearLaunch& launch);
 
+  const CublasLt library_;
   cublasLtHandle_t handle_ = nullptr;
   Mutex mutex_;
   std::map<Shape, Plan> plans_ ABSL_GUARDED_BY(mutex_);  // never erased: references stay valid
