@@ -86,8 +86,8 @@ absl::Status OpenGpu(const WorkerOptions& options, Parts& parts) {
 #else
 absl::Status OpenGpu(const WorkerOptions& options, Parts& /*parts*/) {
   return absl::UnimplementedError(absl::StrCat("device not available: ", options.device,
-                                               "; this build has no CUDA backend, use "
-                                               "--device=cpu"));
+                                               "; this build has no CUDA backend: build again "
+                                               "where nvcc 13 is found, or use --device=cpu"));
 }
 #endif
 

@@ -54,6 +54,7 @@ configure_and_build() {
   mkdir -p "$root/build"
   (cd "$root" && cmake --preset "$preset" -DSPEARFISH_TESTS=$tests >"$log" 2>&1) ||
     { cat "$log" >&2; fail "cmake --preset $preset failed; its messages are above"; }
+  sed -n 's/^-- \(CUDA backend: \)/\1/p' "$log"
   (cd "$root" && cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"}) ||
     fail "the $preset build failed; its messages are above"
 }

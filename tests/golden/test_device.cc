@@ -44,7 +44,7 @@ absl::StatusOr<TestDevice> CreateGpu(absl::string_view full_name, uint64_t budge
 #else
   return absl::FailedPreconditionError(absl::StrCat("no CUDA backend in this build: ", full_name,
                                                     " of ", budget_bytes,
-                                                    " bytes; use the cuda preset"));
+                                                    " bytes; set SPEARFISH_CUDA to ON"));
 #endif
 }
 

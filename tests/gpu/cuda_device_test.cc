@@ -39,7 +39,8 @@ class CudaDeviceTest : public ::testing::Test {
 TEST(CudaDeviceCreateTest, NoSuchDeviceSaysSo) {
   const absl::Status status = CudaDevice::Create({.ordinal = 99, .budget_bytes = 1024}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("99"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no such CUDA device: 99"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("or use the device cpu"));
 }
 
 TEST_F(CudaDeviceTest, DescribesItselfAndKeepsTheBudget) {

@@ -40,7 +40,7 @@ TEST(CommandLine, FailuresEndWithOne) {
   const std::string listen = "--listen=unix:" + folder.File("w.sock");
   const std::string segments = "--shm-dir=" + folder.path();
   EXPECT_EQ(ExitStatus({"--model=" + folder.File("none"), listen, segments}), 1);
-  EXPECT_EQ(ExitStatus({model, listen, segments, "--device=cuda:0"}), 1);
+  EXPECT_EQ(ExitStatus({model, listen, segments, "--device=cuda:99"}), 1);
   EXPECT_EQ(ExitStatus({model, listen, segments, "--vram-budget=1KiB"}), 1);
   EXPECT_EQ(ExitStatus({model, "--listen=unix:" + folder.File("none/w.sock"), segments}), 1);
 }
