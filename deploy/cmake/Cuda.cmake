@@ -6,6 +6,14 @@ set(SPEARFISH_CUDA AUTO CACHE STRING
 set_property(CACHE SPEARFISH_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(CMAKE_CUDA_ARCHITECTURES "80-real;90-real;120" CACHE STRING "GPU architectures to build for")
 set(CMAKE_CUDA_HOST_COMPILER g++-12 CACHE STRING "Host compiler of nvcc")
+# Compiled for an older GPU, kernels have no barriers of clusters and do not wait for the kernels before
+# them, which newer GPUs start early: PTX of an older one must never run there.
+foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
+  if(architecture MATCHES "^[0-9]+" AND CMAKE_MATCH_0 LESS 90 AND NOT architecture MATCHES "-real$")
+    message(FATAL_ERROR "CMAKE_CUDA_ARCHITECTURES: ${architecture} makes PTX that newer GPUs would run "
+                        "wrongly; set ${CMAKE_MATCH_0}-real")
+  endif()
+endforeach()
 set(SPEARFISH_HAS_CUDA OFF)
 if(NOT SPEARFISH_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "SPEARFISH_CUDA is AUTO, ON or OFF, not \"${SPEARFISH_CUDA}\"")
