@@ -9,9 +9,10 @@ set(CMAKE_CUDA_HOST_COMPILER g++-12 CACHE STRING "Host compiler of nvcc")
 # Compiled for an older GPU, kernels have no barriers of clusters and do not wait for the kernels before
 # them, which newer GPUs start early: PTX of an older one must never run there.
 foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
-  if(architecture MATCHES "^[0-9]+" AND CMAKE_MATCH_0 LESS 90 AND NOT architecture MATCHES "-real$")
+  string(REGEX MATCH "^[0-9]+" generation "${architecture}")
+  if(generation AND generation LESS 90 AND NOT architecture MATCHES "-real$")
     message(FATAL_ERROR "CMAKE_CUDA_ARCHITECTURES: ${architecture} makes PTX that newer GPUs would run "
-                        "wrongly; set ${CMAKE_MATCH_0}-real")
+                        "wrongly; set ${generation}-real")
   endif()
 endforeach()
 set(SPEARFISH_HAS_CUDA OFF)
