@@ -125,7 +125,7 @@ TEST_F(PoolMemory, AFullPoolTakesNoHostMemory) {
       "| workers | coverage | segment | its PSS, sum | in slots | device memory | other host "
       "memory | "
       "locked | pool's own host bytes |\n|---|---|---|---|---|---|---|---|---|\n");
-  for (const uint32_t count : {1u, 4u}) {
+  for (const uint32_t count : {1u, 2u, 4u}) {
     const Sum empty = Measure(count, 0.0);
     const Sum full = Measure(count, 1.0);
     EXPECT_GE(full.pool_bytes, count * (20 * kMiB));
