@@ -113,6 +113,8 @@ struct QkNormRopeAppendArgs {
 // before position 0 (padding). head_dim is even and at most kMaxHeadDim of kernels/api/validate.h.
 // q, out [num_rows, num_heads, head_dim] A; query_starts [num_seqs + 1] int32, context_lens
 // [num_seqs] int32; block_tables [num_seqs, max_blocks] int32: block ids in order of position.
+// workspace: AttentionWorkspaceBytes of the shape with max_blocks * block_tokens keys; null for
+// none.
 struct AttentionArgs {
   const void* q;
   KvLayer kv;
@@ -125,6 +127,16 @@ struct AttentionArgs {
   uint32_t num_seqs;
   uint32_t max_blocks;
   uint32_t num_heads;
+  void* workspace = nullptr;
+};
+
+// Of the calls that a workspace shall serve, the most of each.
+struct AttentionShape {
+  uint32_t num_rows;
+  uint32_t max_keys;  // max_blocks * block_tokens
+  uint32_t num_heads;
+  uint32_t num_kv_heads;
+  uint32_t head_dim;
 };
 
 // logits = x . gate^T (float32), p = softmax(logits) over all experts, the k largest p in
@@ -248,6 +260,7 @@ class Kernels {
   virtual DType activation_dtype() const = 0;
   virtual uint64_t MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows,
                                      uint32_t k) const = 0;
+  virtual uint64_t AttentionWorkspaceBytes(const AttentionShape& shape) const = 0;
   virtual uint64_t SampleWorkspaceBytes(uint32_t num_rows, uint32_t vocab) const = 0;
 
   virtual void Embed(const EmbedArgs& args, Stream& stream) = 0;

@@ -54,6 +54,8 @@ uint64_t CpuKernels::MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num_
   return MoeCpuWorkspaceBytes(layout, num_rows, k);
 }
 
+uint64_t CpuKernels::AttentionWorkspaceBytes(const AttentionShape&) const { return 0; }
+
 uint64_t CpuKernels::SampleWorkspaceBytes(uint32_t num_rows, uint32_t vocab) const {
   return SampleCpuWorkspaceBytes(num_rows, vocab);
 }

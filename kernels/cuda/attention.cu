@@ -1,12 +1,10 @@
-// Attention over paged KV: a cluster of eight blocks for each row and kv head, of which as many
-// work as the row has ranks. Keys are taken in chunks of 32, one a lane, and split over the ranks
-// and their warps by RowSplit, so the order of every sum follows from a row's position alone.
-// Warps, then ranks, are merged in order. Kernels find their keys before those before them have
-// ended.
+// Attention over paged KV: a block for each rank of a row and kv head. Keys are taken in chunks of
+// 32, one a lane, and split over ranks and their warps by RowSplit, so the order of every sum
+// follows from a row's position alone. A block merges its warps in order; a second kernel merges
+// the ranks of rows that have several. Kernels find their keys before those before them have ended.
 #include "kernels/cuda/attention_merge.cuh"
 #include "kernels/cuda/attention_tensor.cuh"
 #include "kernels/cuda/attention_tile.cuh"
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
@@ -154,66 +152,16 @@ class WarpState {
   float2 values_[kGroup][kPairs];
 };
 
-// What a block does: up to kGroup query heads of one kv head and row.
-template <uint32_t kGroup>
-struct Share {
-  uint32_t row;
-  uint32_t rank;
-  uint32_t kv_head;
-  uint32_t heads;
-  uint64_t at;  // element of q and out
-  Layout<kGroup> layout;
-
-  __device__ Share(const AttentionLaunch& launch, uint32_t ranks)
-      : row(FindLoneRow(launch, blockIdx.x / ranks)),
-        rank(blockIdx.x % ranks),
-        layout{launch.kv.head_dim, launch.ranks_here} {
-    const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
-    const uint32_t parts = (group + kGroup - 1) / kGroup;
-    kv_head = blockIdx.y / parts;
-    const uint32_t first = blockIdx.y % parts * kGroup;  // of the kv head's query heads
-    heads = min(kGroup, group - first);
-    at =
-        (uint64_t{row} * launch.num_heads + kv_head * group + first) * uint64_t{launch.kv.head_dim};
-  }
-};
-
-// Blocks of a cluster of `ranks` that have something to do.
-__device__ __forceinline__ uint32_t BusyRanks(uint32_t ranks, const RowSplit& split) {
-  return min(ranks, max(split.num_ranks(), 1u));
-}
-
-// After all slots of the rank are merged.
-template <typename A, uint32_t kGroup>
-__device__ void WriteOutput(const AttentionLaunch& launch, uint32_t ranks,
-                            const Share<kGroup>& share, const RowSplit& split, float* memory) {
-  ClusterSync();  // nobody waits for blocks that have left
-  A* out = static_cast<A*>(launch.out) + share.at;
-  const uint32_t head_dim = launch.kv.head_dim;
-  const uint32_t parts = (head_dim + kWarpLanes - 1) / kWarpLanes;  // of a head: a warp's
-  for (uint32_t i = share.rank * kWarps + threadIdx.x / kWarpLanes; i < share.heads * parts;
-       i += BusyRanks(ranks, split) * kWarps) {
-    const uint32_t g = i / parts;
-    const uint32_t d = i % parts * kWarpLanes + threadIdx.x % kWarpLanes;
-    if (d >= head_dim) continue;
-    out[g * head_dim + d] = Narrow<A>(MergeRanks(share.layout, memory, split.num_ranks(), g, d));
-  }
-  ClusterSync();  // no block leaves while its memory is read
-}
-
-// `ranks` blocks share a row.
 template <uint32_t kDim>
-__global__ void __launch_bounds__(kThreads, 1)
-    TensorAttentionKernel(AttentionLaunch launch, uint32_t ranks) {
+__global__ void __launch_bounds__(kThreads, 1) TensorAttentionKernel(AttentionLaunch launch) {
   extern __shared__ __align__(16) float memory[];
   using State = TensorState<kDim>;
   StartKernelAfter();
-  const Share<State::kGroup> share(launch, ranks);
-  const auto& layout = share.layout;
-  if (share.row == kNoRow) return WaitForKernelsBefore();  // the whole cluster
+  const BlockShare<State::kGroup> share(launch);
+  if (share.row == kNoRow) return WaitForKernelsBefore();
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
-  if (share.rank >= BusyRanks(ranks, split)) return;
+  if (blockIdx.z != 0 && blockIdx.z >= split.num_ranks()) return;
   const uint32_t warp = threadIdx.x / kWarpLanes;
   State state;
   bool has_waited = false;
@@ -223,52 +171,44 @@ __global__ void __launch_bounds__(kThreads, 1)
     state.LoadQueries(static_cast<const bf16*>(launch.q) + share.at, share.heads);
     has_waited = true;
   };
+  state.Clear();
+  const RowSplit::Share chunks = split.Of(blockIdx.z, warp);
 #pragma unroll 1
-  for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
-    state.Clear();
-    const RowSplit::Share chunks = split.Of(share.rank + slot, warp);
-#pragma unroll 1
-    for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
-      const uint32_t key = chunk * kChunkKeys;
-      // New keys are what the kernel before writes.
-      if (!State::kWholeChunks || key + kChunkKeys > keys.num_old) wait();
-      if constexpr (State::kWholeChunks) {
-        typename State::Words words;
-        State::LoadChunk(launch, keys, share.kv_head, key, words);
-        wait();
-        state.AddWords(words, launch.scale, keys.num_keys - key);
-      } else {
-        state.AddChunk(launch, keys, share.kv_head, key);
-      }
+  for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+    const uint32_t key = chunk * kChunkKeys;
+    // New keys are what the kernel before writes.
+    if (!State::kWholeChunks || key + kChunkKeys > keys.num_old) wait();
+    if constexpr (State::kWholeChunks) {
+      typename State::Words words;
+      State::LoadChunk(launch, keys, share.kv_head, key, words);
+      wait();
+      state.AddWords(words, launch.scale, keys.num_keys - key);
+    } else {
+      state.AddChunk(launch, keys, share.kv_head, key);
     }
-    wait();  // a warp without keys
-    state.Store(memory + layout.warp_max() + warp * State::kGroup,
-                memory + layout.warp_sum() + warp * State::kGroup,
-                memory + layout.warp_values() + warp * State::kGroup * layout.value_stride(),
-                layout.value_stride());
-    __syncthreads();
-    MergeWarps(layout, memory, slot, split.num_shares(share.rank + slot));
-    __syncthreads();
   }
-  WriteOutput<bf16>(launch, ranks, share, split, memory);
+  wait();  // a warp without keys
+  const Layout<State::kGroup> layout = {kDim};
+  state.Store(memory + layout.warp_max() + warp * State::kGroup,
+              memory + layout.warp_sum() + warp * State::kGroup,
+              memory + layout.warp_values() + warp * State::kGroup * layout.value_stride(),
+              layout.value_stride());
+  __syncthreads();
+  MergeWarps<bf16>(launch, share, split, memory);
 }
 
 template <typename A, uint32_t kGroup, uint32_t kPairs>
-__global__ void __launch_bounds__(kThreads)
-    AttentionKernel(AttentionLaunch launch, uint32_t ranks) {
+__global__ void __launch_bounds__(kThreads) AttentionKernel(AttentionLaunch launch) {
   extern __shared__ __align__(16) float memory[];
   StartKernelAfter();
   const uint32_t head_dim = launch.kv.head_dim;
-  const Share<kGroup> share(launch, ranks);
-  const Layout<kGroup>& layout = share.layout;
-  if (share.row == kNoRow) return WaitForKernelsBefore();  // the whole cluster
+  const BlockShare<kGroup> share(launch);
+  const Layout<kGroup> layout = {head_dim};
+  if (share.row == kNoRow) return WaitForKernelsBefore();
   const RowKeys keys = FindRow(launch, share.row);
   const RowSplit split(keys.num_keys);
-  if (share.rank >= BusyRanks(ranks, split)) return;
+  if (blockIdx.z != 0 && blockIdx.z >= split.num_ranks()) return;
   WaitForKernelsBefore();
-  const uint32_t rank = share.rank;
-  const uint32_t kv_head = share.kv_head;
-
   float* q = memory + layout.q();
   for (uint32_t i = threadIdx.x; i < kGroup * head_dim; i += kThreads) {
     const bool is_head = i < share.heads * head_dim;
@@ -277,46 +217,49 @@ __global__ void __launch_bounds__(kThreads)
   __syncthreads();
   const uint32_t warp = threadIdx.x / kWarpLanes;
   float* weights = memory + layout.weights() + warp * kGroup * 32;
-  for (uint32_t slot = 0; slot < layout.ranks_here; ++slot) {
-    WarpState<A, kGroup, kPairs> state;
-    state.Clear();
-    const RowSplit::Share chunks = split.Of(rank + slot, warp);
-    for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
-      state.AddChunk(launch, keys, kv_head, chunk * kChunkKeys, q, weights);
-    }
-    state.Store(head_dim, memory + layout.warp_max() + warp * kGroup,
-                memory + layout.warp_sum() + warp * kGroup,
-                memory + layout.warp_values() + warp * kGroup * layout.value_stride(),
-                layout.value_stride());
-    __syncthreads();
-    MergeWarps(layout, memory, slot, split.num_shares(rank + slot));
-    __syncthreads();
+  WarpState<A, kGroup, kPairs> state;
+  state.Clear();
+  const RowSplit::Share chunks = split.Of(blockIdx.z, warp);
+  for (uint32_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+    state.AddChunk(launch, keys, share.kv_head, chunk * kChunkKeys, q, weights);
   }
-  WriteOutput<A>(launch, ranks, share, split, memory);
+  state.Store(head_dim, memory + layout.warp_max() + warp * kGroup,
+              memory + layout.warp_sum() + warp * kGroup,
+              memory + layout.warp_values() + warp * kGroup * layout.value_stride(),
+              layout.value_stride());
+  __syncthreads();
+  MergeWarps<A>(launch, share, split, memory);
 }
 
-// Blocks of a row's cluster: as many as its keys can have ranks, 1, 2, 4 or 8.
-uint32_t ClusterOf(const AttentionLaunch& launch) {
-  const uint32_t chunks =
-      (launch.max_blocks * launch.kv.block_tokens + kChunkKeys - 1) / kChunkKeys;
-  uint32_t ranks = 1;
-  while (ranks < kClusterRanks && ranks * kWarps < chunks) ranks *= 2;
-  return ranks;
-}
+// Rows whose partial results the workspace holds together.
+constexpr uint32_t kRowsTogether = 64;
 
-template <uint32_t kGroup>
-void Launch(void (*kernel)(AttentionLaunch, uint32_t), AttentionLaunch launch,
-            cudaStream_t stream) {
-  const bool has_clusters = DeviceIsHopperOrLater();
-  const uint32_t ranks = has_clusters ? ClusterOf(launch) : 1;
-  launch.ranks_here = has_clusters ? 1 : kClusterRanks;
-  const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
-  const Layout<kGroup> layout = {launch.kv.head_dim, launch.ranks_here};
+// Every row, or only those of sequences that do not share keys.
+uint32_t LoneRows(const AttentionLaunch& launch) {
+  if (launch.share_from == 0) return launch.num_rows;
   const uint32_t lone = (launch.share_from - 1) * launch.num_seqs;
-  const uint32_t rows = launch.share_from == 0 || launch.num_rows < lone ? launch.num_rows : lone;
-  const dim3 grid(rows, launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup));
-  LaunchRanks(kernel, launch, grid, kThreads, layout.end() * static_cast<uint32_t>(sizeof(float)),
-              ranks, stream);
+  return launch.num_rows < lone ? launch.num_rows : lone;
+}
+
+template <typename A, uint32_t kGroup>
+void Launch(void (*kernel)(AttentionLaunch), AttentionLaunch launch, cudaStream_t stream) {
+  const uint32_t bytes =
+      Layout<kGroup>{launch.kv.head_dim}.end() * static_cast<uint32_t>(sizeof(float));
+  SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               static_cast<int>(bytes)));
+  const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+  const uint32_t heads = launch.kv.num_kv_heads * ((group + kGroup - 1) / kGroup);
+  launch.most_ranks = RowSplit::MostRanks(launch.max_blocks * launch.kv.block_tokens);
+  const uint32_t num_rows = LoneRows(launch);
+  for (; launch.first_lone < num_rows; launch.first_lone += kRowsTogether) {
+    const uint32_t left = num_rows - launch.first_lone;
+    const uint32_t rows = left < kRowsTogether ? left : kRowsTogether;
+    LaunchDependent(kernel, {dim3(rows, heads, launch.most_ranks), dim3(kThreads), bytes}, stream,
+                    launch);
+    if (launch.most_ranks == 1) continue;
+    LaunchDependent(MergeRanksKernel<A, kGroup>, {dim3(rows, heads), dim3(kMergeThreads)}, stream,
+                    launch);
+  }
 }
 
 // False: every row runs alone, with the same bits.
@@ -331,10 +274,10 @@ bool SharesKeys(const AttentionLaunch& launch) {
 template <uint32_t kDim>
 void LaunchTensor(AttentionLaunch launch, cudaStream_t stream) {
   if (!SharesKeys(launch)) {
-    return Launch<8>(TensorAttentionKernel<kDim>, launch, stream);
+    return Launch<bf16, 8>(TensorAttentionKernel<kDim>, launch, stream);
   }
   launch.share_from = kShareFrom;
-  Launch<8>(TensorAttentionKernel<kDim>, launch, stream);
+  Launch<bf16, 8>(TensorAttentionKernel<kDim>, launch, stream);
   constexpr uint32_t kBytes = kTileStages * TileStage<kDim>::kBytes;
   const auto kernel = TileAttentionKernel<kDim>;
   SF_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -353,20 +296,30 @@ void LaunchAny(const AttentionLaunch& launch, cudaStream_t stream) {
   const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
   const uint32_t head_dim = launch.kv.head_dim;
   if (head_dim > 256) {
-    Launch<4>(AttentionKernel<A, 4, 8>, launch, stream);
+    Launch<A, 4>(AttentionKernel<A, 4, 8>, launch, stream);
   } else if (head_dim > 128) {
-    Launch<4>(AttentionKernel<A, 4, 4>, launch, stream);
+    Launch<A, 4>(AttentionKernel<A, 4, 4>, launch, stream);
   } else if (group == 1) {
-    Launch<1>(AttentionKernel<A, 1, 2>, launch, stream);
+    Launch<A, 1>(AttentionKernel<A, 1, 2>, launch, stream);
   } else if (group <= 4) {
-    Launch<4>(AttentionKernel<A, 4, 2>, launch, stream);
+    Launch<A, 4>(AttentionKernel<A, 4, 2>, launch, stream);
   } else {
-    Launch<8>(AttentionKernel<A, 8, 2>, launch, stream);
+    Launch<A, 8>(AttentionKernel<A, 8, 2>, launch, stream);
   }
 }
 
 }  // namespace
 }  // namespace attention
+
+uint64_t AttentionCudaWorkspaceBytes(const AttentionWorkspaceShape& shape) {
+  const uint32_t ranks = attention::RowSplit::MostRanks(shape.max_keys);
+  if (ranks <= 1) return 0;
+  const uint64_t rows =
+      shape.num_rows < attention::kRowsTogether ? shape.num_rows : attention::kRowsTogether;
+  const uint64_t groups = (shape.num_heads / shape.num_kv_heads + 7) / 8;
+  return rows * shape.num_kv_heads * groups * ranks * attention::PartialFloats<8>(shape.head_dim) *
+         sizeof(float);
+}
 
 void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream) {
   if (launch.activations == DType::kF32) return attention::LaunchAny<float>(launch, stream);
@@ -376,7 +329,7 @@ void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream) {
     case 128:
       return attention::LaunchTensor<128>(launch, stream);
     case 256:
-      return attention::Launch<8>(attention::TensorAttentionKernel<256>, launch, stream);
+      return attention::Launch<bf16, 8>(attention::TensorAttentionKernel<256>, launch, stream);
     default:
       return attention::LaunchAny<bf16>(launch, stream);
   }

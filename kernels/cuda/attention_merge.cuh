@@ -3,18 +3,16 @@
 #define KERNELS_CUDA_ATTENTION_MERGE_CUH_
 
 #include "kernels/cuda/attention_softmax.cuh"
-#include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/dependent_launch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels::attention {
 
-// Where in shared memory what lies, in floats. The ranks' results are an array because one block
-// plays all ranks on devices without clusters.
+// Where in shared memory what lies, in floats.
 template <uint32_t kGroup>
 struct Layout {
   uint32_t head_dim;
-  uint32_t ranks_here;
 
   __host__ __device__ uint32_t q() const { return 0; }
   __host__ __device__ uint32_t weights() const { return q() + kGroup * head_dim; }
@@ -23,13 +21,8 @@ struct Layout {
   __host__ __device__ uint32_t warp_values() const { return warp_sum() + kWarps * kGroup; }
   // From a head's values to the next's: stores of 16 bytes by all lanes meet no bank twice.
   __host__ __device__ uint32_t value_stride() const { return head_dim + 8; }
-  __host__ __device__ uint32_t rank_max() const {
-    return warp_values() + kWarps * kGroup * value_stride();
-  }
-  __host__ __device__ uint32_t rank_sum() const { return rank_max() + ranks_here * kGroup; }
-  __host__ __device__ uint32_t rank_values() const { return rank_sum() + ranks_here * kGroup; }
   __host__ __device__ uint32_t end() const {
-    return rank_values() + ranks_here * kGroup * head_dim;
+    return warp_values() + kWarps * kGroup * value_stride();
   }
 };
 
@@ -85,12 +78,53 @@ __device__ inline RowKeys FindRow(const AttentionLaunch& launch, uint32_t row) {
           static_cast<uint32_t>(max(keys, 0)), static_cast<uint32_t>(max(old, 0))};
 }
 
-// The states of one rank's warps, as many as have chunks, become the rank's. A warp takes a head.
+// What a block does: one rank of up to kGroup query heads of a kv head and row. Blocks lie along
+// x by row, y by heads, z by rank.
 template <uint32_t kGroup>
-__device__ void MergeWarps(const Layout<kGroup>& layout, float* memory, uint32_t slot,
-                           uint32_t num_shares) {
+struct BlockShare {
+  uint32_t row;
+  uint32_t kv_head;
+  uint32_t heads;
+  uint64_t at;  // element of q and out
+
+  __device__ explicit BlockShare(const AttentionLaunch& launch)
+      : row(FindLoneRow(launch, launch.first_lone + blockIdx.x)) {
+    const uint32_t group = launch.num_heads / launch.kv.num_kv_heads;
+    const uint32_t parts = (group + kGroup - 1) / kGroup;
+    kv_head = blockIdx.y / parts;
+    const uint32_t first = blockIdx.y % parts * kGroup;  // of the kv head's query heads
+    heads = min(kGroup, group - first);
+    at =
+        (uint64_t{row} * launch.num_heads + kv_head * group + first) * uint64_t{launch.kv.head_dim};
+  }
+};
+
+// A rank's result in the workspace, where its row has several: [kGroup] maxima, [kGroup] sums,
+// [kGroup, head_dim] values.
+template <uint32_t kGroup>
+__host__ __device__ constexpr uint64_t PartialFloats(uint32_t head_dim) {
+  return uint64_t{kGroup} * (head_dim + 2);
+}
+// Of the block's row and heads.
+template <uint32_t kGroup>
+__device__ float* Partial(const AttentionLaunch& launch, uint32_t rank) {
+  const uint64_t index = (uint64_t{blockIdx.x} * gridDim.y + blockIdx.y) * launch.most_ranks + rank;
+  return static_cast<float*>(launch.workspace) + index * PartialFloats<kGroup>(launch.kv.head_dim);
+}
+
+// The states of the rank's warps, as many as have chunks, become the rank's, which is the output
+// where the row has no other. A warp takes a head.
+template <typename A, uint32_t kGroup>
+__device__ void MergeWarps(const AttentionLaunch& launch, const BlockShare<kGroup>& share,
+                           const RowSplit& split, const float* memory) {
+  const uint32_t head_dim = launch.kv.head_dim;
+  const Layout<kGroup> layout = {head_dim};
+  const uint32_t rank = blockIdx.z;
+  const uint32_t num_shares = split.num_shares(rank);
+  const bool is_whole = split.num_ranks() <= 1;
+  float* const partial = is_whole ? nullptr : Partial<kGroup>(launch, rank);
   const uint32_t lane = threadIdx.x % kWarpLanes;
-  for (uint32_t g = threadIdx.x / kWarpLanes; g < kGroup; g += kWarps) {
+  for (uint32_t g = threadIdx.x / kWarpLanes; g < share.heads; g += kWarps) {
     float olds[kWarps];
     float parts[kWarps];
     float max = -INFINITY;
@@ -104,53 +138,62 @@ __device__ void MergeWarps(const Layout<kGroup>& layout, float* memory, uint32_t
       sum = Merged(sum, step.old, memory[layout.warp_sum() + w * kGroup + g], step.part);
       max = step.max;
     }
-    if (lane == 0) {
-      memory[layout.rank_max() + slot * kGroup + g] = max;
-      memory[layout.rank_sum() + slot * kGroup + g] = sum;
+    if (!is_whole && lane == 0) {
+      partial[g] = max;
+      partial[kGroup + g] = sum;
     }
     const float* from = memory + layout.warp_values() + g * layout.value_stride();
-    float* to = memory + layout.rank_values() + (slot * kGroup + g) * layout.head_dim;
+    A* const out = static_cast<A*>(launch.out) + share.at + g * head_dim;
 #pragma unroll 1
-    for (uint32_t d = lane; d < layout.head_dim; d += kWarpLanes) {
+    for (uint32_t d = lane; d < head_dim; d += kWarpLanes) {
       float value = 0;
 #pragma unroll
       for (uint32_t w = 0; w < kWarps; ++w) {
         if (w >= num_shares) continue;
         value = Merged(value, olds[w], from[w * kGroup * layout.value_stride() + d], parts[w]);
       }
-      to[d] = value;
+      if (is_whole) {
+        out[d] = Narrow<A>(Finished(max, sum, value));
+      } else {
+        partial[2 * kGroup + g * head_dim + d] = value;
+      }
     }
   }
 }
 
-// Element d of head g of the group's output, from all ranks that have chunks.
-template <uint32_t kGroup>
-__device__ float MergeRanks(const Layout<kGroup>& layout, float* memory, uint32_t num_ranks,
-                            uint32_t g, uint32_t d) {
-  float maxima[kClusterRanks];
-  float sums[kClusterRanks];
-  float values[kClusterRanks];
-#pragma unroll
-  for (uint32_t r = 0; r < kClusterRanks; ++r) {
-    if (r >= num_ranks) continue;
-    const uint32_t head = (layout.ranks_here == 1 ? 0 : r * kGroup) + g;
-    float* there = layout.ranks_here == 1 ? AtRank(memory, r) : memory;
-    maxima[r] = there[layout.rank_max() + head];
-    sums[r] = there[layout.rank_sum() + head];
-    values[r] = there[layout.rank_values() + head * layout.head_dim + d];
+// The output of rows that have several ranks. A warp takes 32 values of a head.
+inline constexpr uint32_t kMergeThreads = 1024;
+
+template <typename A, uint32_t kGroup>
+__global__ void __launch_bounds__(kMergeThreads) MergeRanksKernel(AttentionLaunch launch) {
+  StartKernelAfter();
+  const BlockShare<kGroup> share(launch);
+  if (share.row == kNoRow) return WaitForKernelsBefore();
+  const uint32_t num_ranks = RowSplit(FindRow(launch, share.row).num_keys).num_ranks();
+  WaitForKernelsBefore();
+  if (num_ranks <= 1) return;
+  const uint32_t head_dim = launch.kv.head_dim;
+  const uint32_t pieces = (head_dim + kWarpLanes - 1) / kWarpLanes;
+  const float* const first = Partial<kGroup>(launch, 0);
+  for (uint32_t i = threadIdx.x / kWarpLanes; i < share.heads * pieces;
+       i += kMergeThreads / kWarpLanes) {
+    const uint32_t g = i / pieces;
+    const uint32_t d = i % pieces * kWarpLanes + threadIdx.x % kWarpLanes;
+    if (d >= head_dim) continue;
+    const float* from = first;
+    float max = -INFINITY;
+    float sum = 0;
+    float value = 0;
+#pragma unroll 8
+    for (uint32_t r = 0; r < num_ranks; ++r) {
+      const MergeStep step(max, from[g]);
+      sum = Merged(sum, step.old, from[kGroup + g], step.part);
+      value = Merged(value, step.old, from[2 * kGroup + g * head_dim + d], step.part);
+      max = step.max;
+      from += PartialFloats<kGroup>(head_dim);
+    }
+    static_cast<A*>(launch.out)[share.at + g * head_dim + d] = Narrow<A>(Finished(max, sum, value));
   }
-  float max = -INFINITY;
-  float sum = 0;
-  float value = 0;
-#pragma unroll
-  for (uint32_t r = 0; r < kClusterRanks; ++r) {
-    if (r >= num_ranks) continue;
-    const MergeStep step(max, maxima[r]);
-    sum = Merged(sum, step.old, sums[r], step.part);
-    value = Merged(value, step.old, values[r], step.part);
-    max = step.max;
-  }
-  return Finished(max, sum, value);
 }
 
 }  // namespace spearfish::kernels::attention

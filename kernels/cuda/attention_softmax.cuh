@@ -3,7 +3,6 @@
 #ifndef KERNELS_CUDA_ATTENTION_SOFTMAX_CUH_
 #define KERNELS_CUDA_ATTENTION_SOFTMAX_CUH_
 
-#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/numeric.cuh"
 
 namespace spearfish::kernels::attention {
@@ -12,20 +11,22 @@ inline constexpr uint32_t kWarps = 8;
 inline constexpr uint32_t kThreads = kWarps * kWarpLanes;
 inline constexpr uint32_t kChunkKeys = 32;
 
-// Keys come in chunks of 32. The chunks of a row are cut into at most eight ranks of rank_chunks
-// that follow each other, none smaller than a chunk for each of its warps unless it is the last,
-// these into at most eight warps' shares of warp_chunks. A share has a
-// running softmax; the shares of a rank are merged in order, then the ranks. Whoever walks over all
-// chunks in order can do all of it on the way.
+// Keys come in chunks of 32. A row's chunks are cut into ranks that follow each other, of eight
+// warps' shares each, a chunk a share, and more only where there would be more than kMostRanks. A
+// share has a running softmax; the shares of a rank are merged in order, then the ranks. Whoever
+// walks over all chunks in order can do all of it on the way.
 struct RowSplit {
+  static constexpr uint32_t kMostRanks = 32;
+
   uint32_t chunks;
+  uint32_t warp_chunks;  // of a share
   uint32_t rank_chunks;
-  uint32_t warp_chunks;
 
   __host__ __device__ explicit RowSplit(uint32_t num_keys)
-      : chunks((num_keys + kChunkKeys - 1) / kChunkKeys),
-        rank_chunks(Most((chunks + kClusterRanks - 1) / kClusterRanks, Least(chunks, kWarps))),
-        warp_chunks((rank_chunks + kWarps - 1) / kWarps) {}
+      : chunks((num_keys + kChunkKeys - 1) / kChunkKeys), warp_chunks(1) {
+    while (warp_chunks * kWarps * kMostRanks < chunks) warp_chunks *= 2;
+    rank_chunks = warp_chunks * kWarps;
+  }
 
   // Chunks first .. end of a warp's share; none where first >= end.
   struct Share {
@@ -33,13 +34,11 @@ struct RowSplit {
     uint32_t end;
   };
   __host__ __device__ Share Of(uint32_t rank, uint32_t warp) const {
-    const uint32_t rank_first = rank * rank_chunks;
-    const uint32_t rank_end = Least(rank_first + rank_chunks, chunks);
-    const uint32_t first = rank_first + warp * warp_chunks;
-    return {first, Least(first + warp_chunks, rank_end)};
+    const uint32_t first = rank * rank_chunks + warp * warp_chunks;
+    return {first, Least(first + warp_chunks, chunks)};
   }
   __host__ __device__ uint32_t num_ranks() const {
-    return chunks == 0 ? 0 : (chunks + rank_chunks - 1) / rank_chunks;
+    return (chunks + rank_chunks - 1) / rank_chunks;
   }
   // Shares of a rank that have chunks.
   __host__ __device__ uint32_t num_shares(uint32_t rank) const {
@@ -47,10 +46,14 @@ struct RowSplit {
     if (first >= chunks) return 0;
     return (Least(rank_chunks, chunks - first) + warp_chunks - 1) / warp_chunks;
   }
+  // The most ranks that a row of at most `num_keys` keys can have.
+  __host__ __device__ static uint32_t MostRanks(uint32_t num_keys) {
+    const uint32_t ranks = (num_keys + kChunkKeys * kWarps - 1) / (kChunkKeys * kWarps);
+    return Least(ranks, kMostRanks);
+  }
 
  private:
   __host__ __device__ static uint32_t Least(uint32_t a, uint32_t b) { return a < b ? a : b; }
-  __host__ __device__ static uint32_t Most(uint32_t a, uint32_t b) { return a > b ? a : b; }
 };
 
 // exp(x - max), 0 where nothing was seen. By the multiprocessor's own power of two: two

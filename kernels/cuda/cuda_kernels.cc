@@ -70,6 +70,14 @@ uint64_t CudaKernels::MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num
   return MoeCudaWorkspaceBytes(layout, num_rows, k);
 }
 
+uint64_t CudaKernels::AttentionWorkspaceBytes(const AttentionShape& shape) const {
+  return AttentionCudaWorkspaceBytes({.num_rows = shape.num_rows,
+                                      .max_keys = shape.max_keys,
+                                      .num_heads = shape.num_heads,
+                                      .num_kv_heads = shape.num_kv_heads,
+                                      .head_dim = shape.head_dim});
+}
+
 uint64_t CudaKernels::SampleWorkspaceBytes(uint32_t num_rows, uint32_t vocab) const {
   return SampleCudaWorkspaceBytes(num_rows, vocab);
 }
@@ -161,7 +169,8 @@ void CudaKernels::Attention(const AttentionArgs& args, Stream& stream) {
                    .num_rows = args.num_rows,
                    .num_seqs = args.num_seqs,
                    .max_blocks = args.max_blocks,
-                   .num_heads = args.num_heads},
+                   .num_heads = args.num_heads,
+                   .workspace = args.workspace},
                   on);
 }
 

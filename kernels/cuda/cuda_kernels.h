@@ -44,6 +44,7 @@ class CudaKernels : public Kernels {
   DType activation_dtype() const override { return options_.activations; }
   uint64_t MoeWorkspaceBytes(const ExpertLayout& layout, uint32_t num_rows,
                              uint32_t k) const override;
+  uint64_t AttentionWorkspaceBytes(const AttentionShape& shape) const override;
   uint64_t SampleWorkspaceBytes(uint32_t num_rows, uint32_t vocab) const override;
 
   void Embed(const EmbedArgs& args, Stream& stream) override;

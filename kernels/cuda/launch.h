@@ -116,11 +116,22 @@ struct AttentionLaunch {
   uint32_t num_seqs;
   uint32_t max_blocks;
   uint32_t num_heads;
+  void* workspace;
   // LaunchAttention's own: sequences of so many queries go to a kernel in which queries share keys
-  // (0: none do); ranks of a row that a block plays, one after the other.
+  // (0: none do); the first of the other rows; the most ranks that a row can have.
   uint32_t share_from = 0;
-  uint32_t ranks_here = 0;
+  uint32_t first_lone = 0;
+  uint32_t most_ranks = 0;
 };
+// As AttentionShape of kernels/api/kernels.h.
+struct AttentionWorkspaceShape {
+  uint32_t num_rows;
+  uint32_t max_keys;
+  uint32_t num_heads;
+  uint32_t num_kv_heads;
+  uint32_t head_dim;
+};
+uint64_t AttentionCudaWorkspaceBytes(const AttentionWorkspaceShape& shape);
 void LaunchAttention(const AttentionLaunch& launch, cudaStream_t stream);
 
 struct RouterTopkLaunch {

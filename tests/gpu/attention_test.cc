@@ -115,6 +115,13 @@ class GpuAttentionTest : public GpuKernelTest {
     args.context_lens = Upload(batch.context_lens);
     args.block_tables = Upload(batch.block_tables);
     args.out = out;
+    const uint64_t workspace_bytes =
+        kernels_->AttentionWorkspaceBytes({.num_rows = std::max(args.num_rows, 64u),
+                                           .max_keys = args.max_blocks * args.kv.block_tokens,
+                                           .num_heads = args.num_heads,
+                                           .num_kv_heads = args.kv.num_kv_heads,
+                                           .head_dim = args.kv.head_dim});
+    args.workspace = UploadBytes(std::vector<std::byte>(workspace_bytes + 1, std::byte{0xff}));
     return args;
   }
 

@@ -90,6 +90,9 @@ void BenchAttention(Bench& bench, const Ceilings& ceilings) {
     const size_t row_bytes = size_t{kHeads} * kHeadDim * 2;
     const auto q = bench.AllocateRandom(rows * row_bytes);
     const auto out = bench.Allocate(rows * row_bytes);
+    const auto workspace = bench.Allocate(
+        std::max<uint64_t>(1, bench.kernels().AttentionWorkspaceBytes(
+                                  {rows, blocks_each * kBlockTokens, kHeads, kKvHeads, kHeadDim})));
     // Enough layers that the keys of one are gone from the cache when it comes again.
     const uint64_t layer_bytes = 2 * kBlockBytes * num_blocks;
     const auto layers =
@@ -109,7 +112,8 @@ void BenchAttention(Bench& bench, const Ceilings& ceilings) {
                                    .num_rows = rows,
                                    .num_seqs = c.sequences,
                                    .max_blocks = blocks_each,
-                                   .num_heads = kHeads},
+                                   .num_heads = kHeads,
+                                   .workspace = workspace->data()},
                                   stream);
       }
     }) / layers;

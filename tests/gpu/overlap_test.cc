@@ -46,6 +46,12 @@ class GpuOverlapTest : public GpuKernelTest {
     weights_ = Upload(std::vector<float>(kRows * kChoices));
     moe_workspace_ =
         Upload(std::vector<std::byte>(kernels_->MoeWorkspaceBytes(layout_, kRows, kChoices)));
+    attention_workspace_ = Upload(std::vector<std::byte>(
+        kernels_->AttentionWorkspaceBytes({.num_rows = kRows,
+                                           .max_keys = kBlocksARow * kBlockTokens,
+                                           .num_heads = kHeads,
+                                           .num_kv_heads = kKvHeads,
+                                           .head_dim = kHeadDim})));
     sample_workspace_ =
         Upload(std::vector<std::byte>(kernels_->SampleWorkspaceBytes(kRows, kVocab)));
     samples_ = Upload(std::vector<SampleRow>(kRows));
@@ -184,7 +190,8 @@ class GpuOverlapTest : public GpuKernelTest {
                          .num_rows = kRows,
                          .num_seqs = kRows,
                          .max_blocks = kBlocksARow,
-                         .num_heads = kHeads},
+                         .num_heads = kHeads,
+                         .workspace = attention_workspace_},
                         stream);
     after();
     kernels_->Linear({attended_, o_weight_, nullptr, delta_, GetParam(), kRows}, stream);
@@ -242,6 +249,7 @@ class GpuOverlapTest : public GpuKernelTest {
   int32_t* ids_ = nullptr;
   float* weights_ = nullptr;
   void* moe_workspace_ = nullptr;
+  void* attention_workspace_ = nullptr;
   void* sample_workspace_ = nullptr;
   const SampleRow* samples_ = nullptr;
   int32_t* tokens_ = nullptr;

@@ -150,7 +150,8 @@ void Qwen3MoeModel::Attention(LayerId layer, const StepBatch& batch) {
                       .num_rows = batch.num_rows,
                       .num_seqs = batch.num_seqs,
                       .max_blocks = batch.max_blocks,
-                      .num_heads = config_.num_heads},
+                      .num_heads = config_.num_heads,
+                      .workspace = buffers_.attention_workspace},
                      *parts_.stream);
   Linear(buffers_.attention, weights.o, weights.o_bias, buffers_.delta, batch.num_rows);
 }

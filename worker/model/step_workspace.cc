@@ -1,5 +1,7 @@
 #include "worker/model/step_workspace.h"
 
+#include <bit>
+
 #include "common/base/bytes.h"
 #include "common/tensor/dtype.h"
 
@@ -34,6 +36,11 @@ struct Shapes {
   const kernels::Kernels& kernels;
 };
 
+// Keys that a sequence's row of the block table has room for: steps round its width up (StepBatch).
+uint32_t MostTableKeys(const ModelOptions& options) {
+  return std::bit_ceil(options.BlocksPerSequence()) * options.kv_block_tokens;
+}
+
 // Returns the bytes cut.
 uint64_t CutBuffers(const Shapes& shapes, uint32_t num_rows, std::byte* base,
                     StepBuffers& buffers) {
@@ -53,6 +60,12 @@ uint64_t CutBuffers(const Shapes& shapes, uint32_t num_rows, std::byte* base,
   buffers.qkv = cutter.Cut(rows * (q_dim + 2 * kv_dim) * a);
   buffers.q = cutter.Cut(rows * q_dim * a);
   buffers.attention = cutter.Cut(rows * q_dim * a);
+  buffers.attention_workspace =
+      cutter.Cut(shapes.kernels.AttentionWorkspaceBytes({.num_rows = num_rows,
+                                                         .max_keys = MostTableKeys(shapes.options),
+                                                         .num_heads = config.num_heads,
+                                                         .num_kv_heads = config.num_kv_heads,
+                                                         .head_dim = config.head_dim}));
   buffers.gate_up = cutter.Cut(rows * 2 * intermediate * a);
   buffers.activation = cutter.Cut(rows * intermediate * a);
   buffers.expert_weights = cutter.Cut<float>(rows * config.num_experts_per_token * sizeof(float));

@@ -15,19 +15,20 @@ namespace spearfish::worker {
 
 // Rows are those of one step; A is the backend's activation type. Contents live within one step.
 struct StepBuffers {
-  void* residual = nullptr;          // [rows, hidden] A
-  void* normed = nullptr;            // [rows, hidden] A
-  void* delta = nullptr;             // [rows, hidden] A: what the last block adds to the residual
-  void* qkv = nullptr;               // [rows, (num_heads + 2 * num_kv_heads) * head_dim] A
-  void* q = nullptr;                 // [rows, num_heads * head_dim] A
-  void* attention = nullptr;         // [rows, num_heads * head_dim] A
-  void* gate_up = nullptr;           // [rows, 2 * intermediate] A; null without dense layers
-  void* activation = nullptr;        // [rows, intermediate] A; null without dense layers
-  float* expert_weights = nullptr;   // [rows, k]
-  void* moe_workspace = nullptr;     // MoeWorkspaceBytes
-  void* logit_inputs = nullptr;      // [logit_chunk_rows, hidden] A
-  float* logits = nullptr;           // [logit_chunk_rows, vocab]
-  void* sample_workspace = nullptr;  // SampleWorkspaceBytes
+  void* residual = nullptr;   // [rows, hidden] A
+  void* normed = nullptr;     // [rows, hidden] A
+  void* delta = nullptr;      // [rows, hidden] A: what the last block adds to the residual
+  void* qkv = nullptr;        // [rows, (num_heads + 2 * num_kv_heads) * head_dim] A
+  void* q = nullptr;          // [rows, num_heads * head_dim] A
+  void* attention = nullptr;  // [rows, num_heads * head_dim] A
+  void* attention_workspace = nullptr;  // AttentionWorkspaceBytes
+  void* gate_up = nullptr;              // [rows, 2 * intermediate] A; null without dense layers
+  void* activation = nullptr;           // [rows, intermediate] A; null without dense layers
+  float* expert_weights = nullptr;      // [rows, k]
+  void* moe_workspace = nullptr;        // MoeWorkspaceBytes
+  void* logit_inputs = nullptr;         // [logit_chunk_rows, hidden] A
+  float* logits = nullptr;              // [logit_chunk_rows, vocab]
+  void* sample_workspace = nullptr;     // SampleWorkspaceBytes
 };
 
 // The sizes of a model's buffers: arithmetic only, it owns no memory. Immutable; the kernels must
