@@ -16,7 +16,9 @@ inline constexpr uint32_t kChunkKeys = 32;
 // share has a running softmax; the shares of a rank are merged in order, then the ranks. Whoever
 // walks over all chunks in order can do all of it on the way.
 struct RowSplit {
-  static constexpr uint32_t kMostRanks = 32;
+  // More would keep a lone row of a long context on more multiprocessors, but each has its own
+  // start.
+  static constexpr uint32_t kMostRanks = 16;
 
   uint32_t chunks;
   uint32_t warp_chunks;  // of a share
