@@ -138,13 +138,15 @@ class ChunkWeights {
 };
 
 // Warp w sums the 64-input chunks w, w + 8, ...; the eight sums are added in order. kTiles of 16
-// outputs and kColumns of 8 rows share what was loaded and change nothing of that. kDeep is for so
-// few blocks that each must have more on its way.
-template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep>
-__global__ void __launch_bounds__(kThreads, (kDeep                    ? 2
-                                             : kTiles * kColumns == 1 ? 5
-                                                                      : 1))
-    TensorLinearKernel(const LinearLaunch launch) {
+// outputs and kColumns of 8 rows share what was loaded and change nothing of that, nor does
+// kBlocks, which a multiprocessor shall hold: kFewBlocks are so few that each must have more on its
+// way.
+constexpr uint32_t kFewBlocks = 2;
+constexpr uint32_t kManyBlocks = 5;
+
+template <typename O, uint32_t kTiles, uint32_t kColumns, uint32_t kBlocks>
+__global__ void __launch_bounds__(kThreads, kBlocks) TensorLinearKernel(const LinearLaunch launch) {
+  constexpr bool kDeep = kTiles == 1 && kBlocks == kFewBlocks;
   constexpr uint32_t kAhead = kDeep ? 4 : 1;  // chunks asked for before the rows are there
   constexpr int kUnroll = kDeep ? 4 : 2;
   constexpr uint32_t kStep = kWarps * 64;
@@ -206,17 +208,27 @@ __global__ void __launch_bounds__(kThreads, (kDeep                    ? 2
   }
 }
 
-template <typename O, uint32_t kTiles, uint32_t kColumns, bool kDeep = false>
+template <typename O, uint32_t kTiles, uint32_t kColumns, uint32_t kBlocks>
 void LaunchTensor(const LinearLaunch& launch, cudaStream_t stream) {
   const dim3 grid((launch.outputs + kTiles * 16 - 1) / (kTiles * 16),
                   (launch.num_rows + kColumns * 8 - 1) / (kColumns * 8));
-  LaunchDependent(TensorLinearKernel<O, kTiles, kColumns, kDeep>, {grid, dim3(kThreads)}, stream,
+  LaunchDependent(TensorLinearKernel<O, kTiles, kColumns, kBlocks>, {grid, dim3(kThreads)}, stream,
                   launch);
 }
 
-// At most two blocks of 16 outputs a multiprocessor.
-bool HasFewOutputs(uint32_t outputs) {
-  return (outputs + 15) / 16 <= 2 * DeviceAttribute(cudaDevAttrMultiProcessorCount);
+// Up to eight rows. With more blocks than run at once, registers to load ahead are worth more than
+// another block.
+template <typename O>
+void LaunchFewRows(const LinearLaunch& launch, cudaStream_t stream) {
+  const uint32_t processors = DeviceAttribute(cudaDevAttrMultiProcessorCount);
+  const uint32_t blocks = (launch.outputs + 15) / 16;
+  if (blocks <= kFewBlocks * processors) {
+    LaunchTensor<O, 1, 1, kFewBlocks>(launch, stream);
+  } else if (blocks <= kManyBlocks * processors) {
+    LaunchTensor<O, 1, 1, kManyBlocks>(launch, stream);
+  } else {
+    LaunchTensor<O, 1, 1, 1>(launch, stream);
+  }
 }
 
 // WithType for a matrix, which may be I8.
@@ -247,16 +259,14 @@ void LaunchLinear(const LinearLaunch& launch, cudaStream_t stream) {
 void LaunchTensorLinear(const LinearLaunch& launch, cudaStream_t stream) {
   WithType(launch.out_dtype, [&](auto o) {
     using O = decltype(o);
-    if (launch.num_rows <= 8 && HasFewOutputs(launch.outputs)) {
-      LaunchTensor<O, 1, 1, true>(launch, stream);
-    } else if (launch.num_rows <= 8) {
-      LaunchTensor<O, 1, 1>(launch, stream);
+    if (launch.num_rows <= 8) {
+      LaunchFewRows<O>(launch, stream);
     } else if (launch.num_rows <= 16) {
-      LaunchTensor<O, 1, 2>(launch, stream);
+      LaunchTensor<O, 1, 2, 1>(launch, stream);
     } else if (launch.num_rows <= 32) {
-      LaunchTensor<O, 2, 4>(launch, stream);
+      LaunchTensor<O, 2, 4, 2>(launch, stream);
     } else {
-      LaunchTensor<O, 2, 8>(launch, stream);
+      LaunchTensor<O, 2, 8, 1>(launch, stream);
     }
   });
   SF_CUDA(cudaGetLastError());
