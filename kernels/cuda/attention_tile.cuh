@@ -1,6 +1,6 @@
 // Attention for sequences of many queries: eight queries of a kv head share a block, one a warp,
 // and the chunks of keys and values that it walks over in order. Each warp makes, one after the
-// other, the sums that eight blocks of eight warps make side by side for a row alone
+// other, the sums that the blocks of a row alone and their eight warps make side by side
 // (attention.cu), and merges them as those do: the bits are the same.
 #ifndef KERNELS_CUDA_ATTENTION_TILE_CUH_
 #define KERNELS_CUDA_ATTENTION_TILE_CUH_

@@ -29,11 +29,12 @@ __device__ __forceinline__ void Store(const float (&from)[1], T* to) {
   *to = Narrow<T>(from[0]);
 }
 
-// The table may lie in host memory, where every turn of the loop is a round trip over the link.
+// Embed and GatherRows. An embedding may lie in host memory, where every turn of the loop is a
+// round trip over the link.
 template <typename A, typename W, uint32_t kWidth>
-__global__ void EmbedKernel(const int32_t* ids, const W* table, A* out, uint32_t dim) {
+__global__ void TakeRowsKernel(const int32_t* rows, const W* table, A* out, uint32_t dim) {
   StartInOrder();
-  const W* from = table + static_cast<uint64_t>(ids[blockIdx.x]) * dim;
+  const W* from = table + static_cast<uint64_t>(rows[blockIdx.x]) * dim;
   A* to = out + uint64_t{blockIdx.x} * dim;
   for (uint32_t i = threadIdx.x * kWidth; i < dim; i += blockDim.x * kWidth) {
     float values[kWidth];
@@ -131,16 +132,11 @@ __global__ void SiluMulKernel(const A* gate_up, A* out, uint32_t dim, uint32_t n
   }
 }
 
-template <typename A, uint32_t kWidth>
-__global__ void GatherRowsKernel(const A* x, const int32_t* rows, A* out, uint32_t dim) {
-  StartInOrder();
-  const A* from = x + static_cast<uint64_t>(rows[blockIdx.x]) * dim;
-  A* to = out + uint64_t{blockIdx.x} * dim;
-  for (uint32_t i = threadIdx.x * kWidth; i < dim; i += blockDim.x * kWidth) {
-    float values[kWidth];
-    Load(from + i, values);
-    Store(values, to + i);
-  }
+template <typename A, typename W>
+void TakeRows(const int32_t* rows, const W* table, A* out, uint32_t num_rows, uint32_t dim,
+              cudaStream_t stream) {
+  const auto kernel = dim % kWide == 0 ? TakeRowsKernel<A, W, kWide> : TakeRowsKernel<A, W, 1>;
+  LaunchDependent(kernel, {dim3(num_rows), dim3(kThreads)}, stream, rows, table, out, dim);
 }
 
 }  // namespace
@@ -150,9 +146,8 @@ void LaunchEmbed(const EmbedLaunch& launch, cudaStream_t stream) {
     WithType(launch.table_dtype, [&](auto w) {
       using A = decltype(a);
       using W = decltype(w);
-      const auto kernel = launch.dim % kWide == 0 ? EmbedKernel<A, W, kWide> : EmbedKernel<A, W, 1>;
-      LaunchDependent(kernel, {dim3(launch.num_rows), dim3(kThreads)}, stream, launch.ids,
-                      static_cast<const W*>(launch.table), static_cast<A*>(launch.out), launch.dim);
+      TakeRows(launch.ids, static_cast<const W*>(launch.table), static_cast<A*>(launch.out),
+               launch.num_rows, launch.dim, stream);
     });
   });
 }
@@ -181,11 +176,8 @@ void LaunchSiluMul(const SiluMulLaunch& launch, cudaStream_t stream) {
 void LaunchGatherRows(const GatherRowsLaunch& launch, cudaStream_t stream) {
   WithType(launch.activations, [&](auto a) {
     using A = decltype(a);
-    const auto kernel =
-        launch.dim % kWide == 0 ? GatherRowsKernel<A, kWide> : GatherRowsKernel<A, 1>;
-    LaunchDependent(kernel, {dim3(launch.num_rows), dim3(kThreads)}, stream,
-                    static_cast<const A*>(launch.x), launch.rows, static_cast<A*>(launch.out),
-                    launch.dim);
+    TakeRows(launch.rows, static_cast<const A*>(launch.x), static_cast<A*>(launch.out),
+             launch.num_rows, launch.dim, stream);
   });
 }
 
