@@ -113,8 +113,8 @@ struct QkNormRopeAppendArgs {
 // before position 0 (padding). head_dim is even and at most kMaxHeadDim of kernels/api/validate.h.
 // q, out [num_rows, num_heads, head_dim] A; query_starts [num_seqs + 1] int32, context_lens
 // [num_seqs] int32; block_tables [num_seqs, max_blocks] int32: block ids in order of position.
-// workspace: AttentionWorkspaceBytes of the shape with max_blocks * block_tokens keys; null for
-// none.
+// Keys and values before a sequence's own rows are of earlier steps: a backend may read them while
+// the operations before still run. workspace: AttentionWorkspaceBytes, null for none.
 struct AttentionArgs {
   const void* q;
   KvLayer kv;
