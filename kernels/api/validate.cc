@@ -140,6 +140,7 @@ absl::Status Validate(const AttentionArgs& args) {
       .Buffer("context_lens", args.context_lens)
       .Buffer("block_tables", args.block_tables)
       .Buffer("out", args.out)
+      .Optional("workspace", args.workspace)
       .Distinct("out", args.out, args.q)
       .Finite("scale", args.scale)
       .Positive("num_seqs", args.num_seqs)

@@ -147,6 +147,9 @@ TEST(ValidateTest, Attention) {
   bad = good;
   bad.num_seqs = 0;
   ExpectRefused(Validate(bad), "num_seqs is 0");
+  bad = good;
+  bad.workspace = reinterpret_cast<char*>(kB) + 4;
+  ExpectRefused(Validate(bad), "workspace is not aligned");
 }
 
 TEST(ValidateTest, RouterTopk) {
