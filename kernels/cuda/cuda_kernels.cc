@@ -158,6 +158,12 @@ void CudaKernels::QkNormRopeAppend(const QkNormRopeAppendArgs& args, Stream& str
 void CudaKernels::Attention(const AttentionArgs& args, Stream& stream) {
   const cudaStream_t on = Begin(args, stream);
   if (on == nullptr) return;
+  SF_CHECK(args.workspace != nullptr ||
+           AttentionWorkspaceBytes({.num_rows = args.num_rows,
+                                    .max_keys = args.max_blocks * args.kv.block_tokens,
+                                    .num_heads = args.num_heads,
+                                    .num_kv_heads = args.kv.num_kv_heads,
+                                    .head_dim = args.kv.head_dim}) == 0);
   LaunchAttention({.activations = options_.activations,
                    .q = args.q,
                    .kv = PlanesOf(args.kv),

@@ -203,7 +203,7 @@ void BenchMoe(Bench& bench, const Ceilings& ceilings) {
           "%.3f of zero-copy\n",
           cold, micros, cold_bytes / 1e3 / micros, cold_bytes / 1e3 / micros / ceilings.zero_copy);
     }
-    BenchAllCold(moe, "8 of 256", {16, 64, 512, 2048}, ceilings);
+    BenchAllCold(moe, "8 of 256", {2, 4, 8, 16, 64, 512, 2048}, ceilings);
   }
   MoeBench small(bench, kSmall, 4, true);
   for (const uint32_t rows : {4u, 8u, 16u, 64u}) {
