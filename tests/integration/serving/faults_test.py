@@ -5,6 +5,7 @@ The protoc output and this folder are on PYTHONPATH. SPEARFISH_STRESS=1 makes 1,
 cancels of what are otherwise a few.
 """
 
+import contextlib
 import os
 import pathlib
 import random
@@ -30,9 +31,10 @@ NUM_CANCELS = 10000 if STRESS else 300
 
 
 def pin(pid, cores):
-    """All threads that it has now."""
+    """All threads that it has now; some may end meanwhile."""
     for thread in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(thread), cores)
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 def start_spinning():
