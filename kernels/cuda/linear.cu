@@ -264,7 +264,7 @@ void LaunchTensorLinear(const LinearLaunch& launch, cudaStream_t stream) {
     } else if (launch.num_rows <= 16) {
       LaunchTensor<O, 1, 2, 1>(launch, stream);
     } else if (launch.num_rows <= 32) {
-      LaunchTensor<O, 2, 4, 2>(launch, stream);
+      LaunchTensor<O, 2, 4, 1>(launch, stream);
     } else {
       LaunchTensor<O, 2, 8, 1>(launch, stream);
     }
