@@ -8,9 +8,10 @@ FLAGS_WITH_VALUE = {
     "grpcurl": {"-d", "-import-path", "-proto"},
     "ghz": {"--call", "-c", "-n", "-d", "--rps", "-z", "--timeout", "--proto", "--import-paths"},
     "evans": {"--host", "--port"},
+    "buf": {"--protocol", "--schema", "-d"},
 }
 FLAGS_ALONE = {"grpcurl": {"-plaintext", "-emit-defaults"}, "ghz": {"--insecure"},
-               "evans": {"--reflection"}}
+               "evans": {"--reflection"}, "buf": {"--emit-defaults", "--list-methods"}}
 
 
 @dataclasses.dataclass
@@ -40,7 +41,7 @@ def _commands(text):
 
 
 def _take_apart(words):
-    """(flags with their values, the rest); a flag that is not known here fails."""
+    """(flags with their values, or True, the rest); a flag that is not known here fails."""
     tool, flags, rest = words[0], {}, []
     words = iter(words[1:])
     for word in words:
@@ -48,6 +49,7 @@ def _take_apart(words):
             flags[word] = next(words)
         elif word.startswith("-"):
             assert word in FLAGS_ALONE[tool], f"{tool} {word}"
+            flags[word] = True
         else:
             rest.append(word)
     return flags, rest
@@ -68,6 +70,10 @@ def _recipe(words):
             return None
         assert rest[:2] == ["cli", "call"], words
         name = rest[2]
+    elif tool == "buf":
+        if "--list-methods" in flags:
+            return None
+        body, name = flags.get("-d", "{}"), rest[1].split("/", 3)[3]
     else:
         if rest[1] in ("list", "describe"):
             return None
@@ -78,3 +84,8 @@ def _recipe(words):
 
 def read_recipes(text):
     return [recipe for words in _commands(text) if (recipe := _recipe(words))]
+
+
+def read_commands(text, tool):
+    """Its commands as lists of words, the tool's name first."""
+    return [words for words in _commands(text) if words[0] == tool]
