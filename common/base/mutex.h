@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "absl/base/config.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
 
@@ -48,10 +49,8 @@ class Condition {
   // False when the time has passed.
   bool WaitFor(Mutex& mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    // A wait on the system clock, not the steady one: TSan of clang 14 knows no
-    // pthread_cond_clockwait.
     const absl::Duration bounded = std::clamp(timeout, absl::ZeroDuration(), kLongestWait);
-    const auto deadline = std::chrono::system_clock::now() + absl::ToChronoNanoseconds(bounded);
+    const auto deadline = Clock::now() + absl::ToChronoNanoseconds(bounded);
     const bool signalled = condition_.wait_until(lock, deadline) == std::cv_status::no_timeout;
     static_cast<void>(lock.release());
     return signalled || timeout > bounded;
@@ -60,6 +59,11 @@ class Condition {
   void SignalAll() { condition_.notify_all(); }
 
  private:
+#ifdef ABSL_HAVE_THREAD_SANITIZER
+  using Clock = std::chrono::system_clock;  // clang 14's knows no pthread_cond_clockwait
+#else
+  using Clock = std::chrono::steady_clock;
+#endif
   // An infinite wait is cut into these, so that no time point overflows.
   static constexpr absl::Duration kLongestWait = absl::Hours(1);
 

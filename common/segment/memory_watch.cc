@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
+#include "common/base/deadline.h"
 
 namespace spearfish {
 
@@ -25,8 +25,8 @@ void MemoryWatch::Run() {
   for (;;) {
     {
       const MutexLock lock(mutex_);
-      const absl::Time next = absl::Now() + options_.interval;
-      while (!stopping_ && absl::Now() < next) stop_.WaitFor(mutex_, next - absl::Now());
+      const Deadline next(options_.interval);
+      while (!stopping_ && !next.passed()) stop_.WaitFor(mutex_, next.left());
       if (stopping_) return;
     }
     Look();

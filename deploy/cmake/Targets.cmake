@@ -44,7 +44,8 @@ function(spearfish_test name)
   if(SPEARFISH_TEST_ENVIRONMENT)
     list(APPEND properties ENVIRONMENT "${SPEARFISH_TEST_ENVIRONMENT}")
   endif()
-  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST PROPERTIES ${properties})
+  gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120
+                       PROPERTIES ${properties})
 endfunction()
 
 # spearfish_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary, only with SPEARFISH_FUZZ.

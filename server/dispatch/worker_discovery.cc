@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "common/base/deadline.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 
@@ -176,9 +177,9 @@ bool WorkerDiscovery::Stopping() {
 }
 
 bool WorkerDiscovery::SleepOrStop() {
-  const absl::Time until = absl::Now() + options_.interval;
+  const Deadline end(options_.interval);
   const MutexLock lock(mutex_);
-  while (!stopping_ && absl::Now() < until) stop_changed_.WaitFor(mutex_, until - absl::Now());
+  while (!stopping_ && !end.passed()) stop_changed_.WaitFor(mutex_, end.left());
   return stopping_;
 }
 

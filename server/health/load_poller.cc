@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "common/base/deadline.h"
 
 namespace spearfish::server {
 
@@ -41,10 +42,8 @@ void LoadPoller::Run() {
     for (const auto& worker : registry_.Connections()) Poll(worker);
     registry_.Sweep();
     const MutexLock lock(mutex_);
-    const absl::Time next_poll = absl::Now() + options_.interval;
-    while (!stopping_ && absl::Now() < next_poll) {
-      changed_.WaitFor(mutex_, next_poll - absl::Now());
-    }
+    const Deadline next_poll(options_.interval);
+    while (!stopping_ && !next_poll.passed()) changed_.WaitFor(mutex_, next_poll.left());
     if (stopping_) return;
   }
 }

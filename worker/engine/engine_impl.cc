@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "common/base/check.h"
+#include "common/base/deadline.h"
 #include "common/base/status_macros.h"
 
 namespace spearfish::worker {
@@ -109,13 +109,11 @@ bool EngineImpl::draining() const {
 }
 
 bool EngineImpl::WaitIdle(absl::Duration timeout) {
-  const absl::Time deadline = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   const MutexLock lock(mutex_);
   while (num_live_ > 0) {
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return false;
-    // In pieces: an infinite wait has no end that a clock could show.
-    idle_.WaitFor(mutex_, std::min(left, absl::Hours(1)));
+    if (deadline.passed()) return false;
+    idle_.WaitFor(mutex_, deadline.left());
   }
   return true;
 }

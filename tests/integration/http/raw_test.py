@@ -31,7 +31,7 @@ class RawTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.fleet = HttpFleet(BIN, MODEL, "--http-header-timeout-s=1", "--http-body-timeout-s=1",
+        cls.fleet = HttpFleet(BIN, MODEL, "--http-header-timeout-s=5", "--http-body-timeout-s=5",
                               "--http-write-timeout-s=2", "--http-max-body=64KiB")
         cls.addClassCleanup(cls.fleet.cleanup)
 
@@ -234,7 +234,7 @@ class LifeTest(unittest.TestCase):
 
     def test_overload_says_when_to_come_back(self):
         self.start("--max-in-flight=1", "--max-queue=0")
-        first = self.stream()
+        first = self.stream({**ENDLESS, "logprobs": 20})  # megabytes beyond the sockets' buffers
         status, headers, body = self.answer(body=SHORT)
         self.assertEqual((status, body["error"]["type"]), (429, "rate_limit_error"))
         self.assertGreaterEqual(int(headers["retry-after"]), 1)

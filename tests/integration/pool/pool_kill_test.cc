@@ -90,7 +90,8 @@ TEST_F(PoolKill, DyingDuringAReloadHurtsNobody) {
   EXPECT_LT(Stats(*survivor).coverage(), 0.95);
   std::vector<std::vector<uint32_t>> expected;
   for (uint32_t p = 0; p < 3; ++p) expected.push_back(Generate(*survivor, p));
-  EXPECT_GT(Stats(*survivor).reloads().count(), 0u);
+  while (Stats(*survivor).reloads().count() == 0) {  // they come in the background
+  }
 
   double slowest_seconds = 0;
   for (int kill = 0; kill < kKills; ++kill) {

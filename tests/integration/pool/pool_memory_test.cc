@@ -1,6 +1,7 @@
 // What a full pool costs in host memory: nothing beyond the one segment.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
 
 #include <memory>
 #include <string>
@@ -39,6 +40,8 @@ tests::SyntheticOptions Checkpoint() {
 class PoolMemory : public testing::Test {
  protected:
   static void SetUpTestSuite() {
+    // Inherited by the workers: one may else get a huge page for a stack where another gets none.
+    ASSERT_EQ(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0), 0);
     folder_ = new tests::TempDir;
     tests::WriteSyntheticCheckpoint(Checkpoint(), folder_->path());
   }

@@ -271,7 +271,9 @@ class SecurityTest(unittest.TestCase):
     def test_tokens_over_http(self):
         path = self.tokens(f"alice {ALICE}\nbob {BOB}\n")
         fleet = self.start([], [f"--auth-tokens-file={path}", "--http-listen=127.0.0.1:0"])
-        base = re.search(r"HTTP at (http://\S+)/v1", fleet.read_log()).group(1)
+        address = re.compile(r"HTTP at (http://\S+)/v1")  # another thread says "ready"
+        eventually(lambda: address.search(fleet.read_log()), "the address in the log")
+        base = address.search(fleet.read_log()).group(1)
         self.assertEqual(self.http_code(base + "/health"), 200)
         for refused in (None, ALICE, "Basic " + ALICE, "Bearer " + CAROL, "Bearer " + ALICE[:-1]):
             self.assertEqual(self.http_code(base + "/v1/models", refused), 401, refused)

@@ -141,7 +141,7 @@ class TransportTest(unittest.TestCase):
         self.check_serves()
 
     def test_a_connection_that_answers_pings_stays(self):
-        self.start(*LIVELY)
+        self.start("--keepalive-time-s=1", "--keepalive-timeout-s=60")
         connection = self.connect()
         pings = 0
         while pings < 5:  # more than gRPC sends by itself without data
@@ -215,7 +215,7 @@ class TransportTest(unittest.TestCase):
                 pass
 
     def test_garbage_harms_nobody(self):
-        self.start(*LIVELY)
+        self.start("--handshake-timeout-s=2")
         rng = random.Random(5)
         request = stream_request(PROMPT, 4, ignore_eos=True).SerializeToString()
         running = self.client.stream(
@@ -249,7 +249,7 @@ class TransportTest(unittest.TestCase):
         return b"".join(sent)
 
     def test_many_connections_that_only_open_are_let_go(self):
-        self.start(*LIVELY)
+        self.start("--handshake-timeout-s=2")  # no pings: an idle client answers them late
         opened = [socket.create_connection(self.fleet.endpoint.rsplit(":", 1), timeout=PATIENCE_S)
                   for _ in range(1000 if STRESS else 100)]
         self.check_serves()

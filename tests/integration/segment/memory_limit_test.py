@@ -151,6 +151,7 @@ class MemoryLimitTest(unittest.TestCase):
         eventually(lambda: worker.load().ready, "memory that is back")
         self.assertEqual(generate(worker), expected)
         for line in ("memory low: ", "memory is back: "):
+            eventually(lambda line=line: line in worker.log(), "a line in the log")
             self.assertEqual(worker.log().count(line), 1, worker.log())
 
 

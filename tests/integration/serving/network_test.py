@@ -81,7 +81,13 @@ class NetworkTest(unittest.TestCase):
         self.assertEqual(refused.exception.code(), grpc.StatusCode.UNAVAILABLE)
         self.hosts.heal(0)
         eventually(lambda: self.loads()[0].ready, "it is back")
-        self.assertTrue(list(self.client.stream(stream_request([17, 4], 4))))
+
+        def serves():
+            try:
+                return list(self.client.stream(stream_request([17, 4], 4)))
+            except grpc.RpcError:  # a second without an answer, and it is lost again
+                return False
+        eventually(serves, "it serves again")
         self.assertIsNone(fleet.workers[0].poll())
 
 

@@ -40,7 +40,7 @@ def eventually(condition, what):
 class ServingTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.up = Launcher(BIN, MODEL, extra=["--scale=absmax"])
+        cls.up = Launcher(BIN, MODEL, extra=["--scale=absmax", "--retry-patience-ms=60000"])
         cls.addClassCleanup(cls.up.cleanup)
         cls.gateway = Client(cls.up.endpoint)
         cls.addClassCleanup(cls.gateway.close)

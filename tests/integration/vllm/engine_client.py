@@ -33,7 +33,7 @@ class EngineClient:
             response_deserializer=_RESPONSES[method].FromString)(
                 request or wire.EmptyRequest(), timeout=timeout)
 
-    def probe(self, path, timeout=10):
+    def probe(self, path, timeout=60):
         """The status code of an empty unary call."""
         try:
             self.channel.unary_unary(path)(b"", timeout=timeout)

@@ -249,7 +249,7 @@ TEST_F(Worker, DeadlinesAndCancellationsFreeTheirSequences) {
 
 TEST_F(Worker, FiveThousandRequestsAtOnce) {
   constexpr int kRequests = 5000;
-  const auto worker = Start("w");
+  const auto worker = Start("w", {"--memory-floor=0"});
   v1::GenerateRequest request;
   request.mutable_token_ids()->add_ids(1);
   request.mutable_stopping()->set_max_tokens(1);
@@ -273,7 +273,7 @@ TEST_F(Worker, FiveThousandRequestsAtOnce) {
 }
 
 TEST_F(Worker, SigtermFinishesWhatRunsAndEndsWell) {
-  const auto worker = Start("w");
+  const auto worker = Start("w", {"--drain-grace-s=500"});
   grpc::ClientContext context;
   const auto reader = worker->inference().GenerateStream(&context, Greedy({1}, 500));
   v1::GenerateStreamResponse message;

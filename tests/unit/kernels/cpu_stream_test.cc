@@ -254,7 +254,13 @@ TEST(CpuGraphTest, CopiesReadTheSourceAtLaunch) {
   }
 }
 
-TEST(CpuGraphDeathTest, SynchronizeWhileCapturingIsABrokenContract) {
+class CpuGraphDeathTest : public testing::Test {
+ protected:
+  // The stream's thread runs: the child starts the test anew, it isn't forked from the middle.
+  CpuGraphDeathTest() { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
+
+TEST_F(CpuGraphDeathTest, SynchronizeWhileCapturingIsABrokenContract) {
   CpuStream stream("test");
   stream.BeginCapture();
   EXPECT_DEATH(stream.Synchronize(), "");

@@ -12,7 +12,22 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-class EngineLifecycleTest : public EngineTest {};
+class FakeClock {
+ public:
+  std::function<absl::Time()> function() {
+    return [this] { return absl::FromUnixSeconds(seconds_.load()); };
+  }
+  absl::Time now() { return absl::FromUnixSeconds(seconds_.load()); }
+  void Advance(int64_t seconds) { seconds_ += seconds; }
+
+ private:
+  std::atomic<int64_t> seconds_{1'700'000'000};
+};
+
+class EngineLifecycleTest : public EngineTest {
+ protected:
+  FakeClock clock_;  // not a local: the engine reads it after it says that it is idle
+};
 
 TEST_F(EngineLifecycleTest, LargerPriorityStartsFirstThenFirstCome) {
   std::vector<std::string> order;
@@ -120,28 +135,15 @@ TEST_F(EngineLifecycleTest, ALiveIdIsRefusedAndFreeAgainAtTheLastEvent) {
   EXPECT_EQ(again.sequence().tokens.size(), 3u);
 }
 
-class FakeClock {
- public:
-  std::function<absl::Time()> function() {
-    return [this] { return absl::FromUnixSeconds(seconds_.load()); };
-  }
-  absl::Time now() { return absl::FromUnixSeconds(seconds_.load()); }
-  void Advance(int64_t seconds) { seconds_ += seconds; }
-
- private:
-  std::atomic<int64_t> seconds_{1'700'000'000};
-};
-
 TEST_F(EngineLifecycleTest, DeadlineEndsWhatRunsAndWhatWaits) {
-  FakeClock clock;
   size_t steps = 0;
-  Start({.max_num_seqs = 1, .clock = clock.function()}, {}, [&](const StepInput&) {
-    if (++steps == 5) clock.Advance(10);
+  Start({.max_num_seqs = 1, .clock = clock_.function()}, {}, [&](const StepInput&) {
+    if (++steps == 5) clock_.Advance(10);
   });
   std::vector<Recorder> recorders(4);
-  const std::vector<absl::Time> deadlines = {clock.now() + absl::Seconds(10),
-                                             clock.now() + absl::Seconds(9), absl::InfiniteFuture(),
-                                             clock.now() + absl::Seconds(11)};
+  const std::vector<absl::Time> deadlines = {
+      clock_.now() + absl::Seconds(10), clock_.now() + absl::Seconds(9), absl::InfiniteFuture(),
+      clock_.now() + absl::Seconds(11)};
   HoldSteps();
   for (size_t i = 0; i < recorders.size(); ++i) {
     GenerationRequest request = MakeRequest(NumberedId(i), MakePrompt(4, i), 20);

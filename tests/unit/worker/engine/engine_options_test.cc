@@ -54,7 +54,7 @@ TEST(EngineOptionsTest, OnlyReservedBlocksAreRoomForASequence) {
   request.prompt.resize(19);
   request.stopping.max_tokens = 1;
   EXPECT_TRUE((*engine)->Submit(request, [](const EngineEvent&) {}).ok());
-  EXPECT_TRUE((*engine)->WaitIdle(absl::Minutes(2)));
+  EXPECT_TRUE((*engine)->WaitIdle(absl::InfiniteDuration()));
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ TEST_F(EnginePreemptionTest, OutputIsTheSame) {
     std::vector<GenerationRequest> requests;
     std::vector<Recorder> recorders(10);
     uint64_t least_rows = 0;
+    HoldSteps();
     for (uint32_t i = 0; i < recorders.size(); ++i) {
       requests.push_back(MakeRequest(NumberedId(i), MakePrompt(3 + i, i), 60));
       requests[i].sampling.temperature = i % 2 == 0 ? 0 : 1;
@@ -36,6 +37,7 @@ TEST_F(EnginePreemptionTest, OutputIsTheSame) {
       least_rows += 3 + i + 59;
       Submit(requests[i], recorders[i]);
     }
+    ReleaseSteps();
     ExpectIdleAndFree();
     EXPECT_GT(rows, least_rows) << "nothing was preempted: the test proves nothing";
     for (uint32_t i = 0; i < recorders.size(); ++i) {

@@ -7,7 +7,11 @@
 namespace spearfish::worker {
 namespace {
 
-class EngineStatsTest : public EngineTest {};
+class EngineStatsTest : public EngineTest {
+ protected:
+  // Not a local: the engine reads its clock after it says that it is idle.
+  std::atomic<int64_t> milliseconds_{1'700'000'000'000};
+};
 
 TEST_F(EngineStatsTest, ShowsWhatRunsAndWhatWaits) {
   EngineStats during;
@@ -39,13 +43,12 @@ TEST_F(EngineStatsTest, CountsTheWaitingWhileAStepRuns) {
 }
 
 TEST_F(EngineStatsTest, TokensPerSecondFollowTheClock) {
-  std::atomic<int64_t> milliseconds{1'700'000'000'000};
   // 50 steps a second, one token each.
-  Start({.clock = [&] { return absl::FromUnixMillis(milliseconds.load()); }}, {},
-        [&](const StepInput&) { milliseconds += 20; });
+  Start({.clock = [this] { return absl::FromUnixMillis(milliseconds_.load()); }}, {},
+        [this](const StepInput&) { milliseconds_ += 20; });
   Run(MakeRequest("r", MakePrompt(4, 1), 91));
   EXPECT_NEAR(engine_->stats().tokens_per_second, 50, 3);
-  milliseconds += 60'000;
+  milliseconds_ += 60'000;
   EXPECT_EQ(engine_->stats().tokens_per_second, 0);
 }
 
