@@ -67,7 +67,10 @@ absl::Status GatewayServer::Listen() {
   builder.RegisterService(inference_.get());
   builder.RegisterService(control_.get());
   builder.RegisterService(vllm_engine_.get());
-  server_ = builder.BuildAndStart();
+  {
+    const MutexLock lock(ready_mutex_);  // a Drain may come at once
+    server_ = builder.BuildAndStart();
+  }
   SF_ASSIGN_OR_RETURN(address_, listener->BoundAddress(server_ != nullptr));
   vllm_engine_->Connect(vllm_engine::ChannelTo(*server_));
   SetReady(false);

@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
+#include "common/base/deadline.h"
 #include "common/base/file_limit.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
@@ -259,11 +260,13 @@ absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
 
   signals.Wait();
   LogInfo(absl::StrCat("draining, at most ", absl::FormatDuration(options.drain_grace)));
+  const Deadline end(options.drain_grace);
   state.Drain();
-  if (!parts.engine->WaitIdle(options.drain_grace)) {
+  if (!parts.engine->WaitIdle(end.left())) {
     LogWarning("drain grace is over: cancelling what still runs");
   }
-  server->Shutdown(absl::Seconds(1));  // for the last messages to leave
+  // For the last messages to leave, to clients that are slow to read, too.
+  server->Shutdown(std::max(end.left(), absl::Seconds(5)));
   LogInfo("stopped");
   return absl::OkStatus();
 }

@@ -13,8 +13,8 @@
 
 #include "absl/base/thread_annotations.h"
 #include "common/base/mutex.h"
+#include "common/rpc/live_calls.h"
 #include "common/vllm_engine/forwarding.h"
-#include "common/vllm_engine/live_calls.h"
 #include "common/vllm_engine/output_converter.h"
 #include "common/vllm_engine/wire.h"
 #include "spearfish/v1/inference.pb.h"

@@ -12,8 +12,8 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "common/rpc/live_calls.h"
 #include "common/vllm_engine/forwarding.h"
-#include "common/vllm_engine/live_calls.h"
 #include "common/vllm_engine/wire.h"
 #include "vllm/grpc/engine/vllm_engine.grpc.pb.h"
 

@@ -115,6 +115,7 @@ absl::Status Supervisor::Reap() {
   for (Entry& entry : entries_) {
     int wait_status = 0;
     if (entry.child == nullptr || waitpid(entry.child->pid(), &wait_status, WNOHANG) <= 0) continue;
+    ReadOutputs();  // what it said since the last look
     SF_RETURN_IF_ERROR(Died(entry, wait_status));
   }
   return absl::OkStatus();

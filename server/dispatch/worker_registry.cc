@@ -19,7 +19,8 @@ struct RegisteredWorker {
   v1::WorkerLoad load;  // as last reported; `ready` false before the first report
   uint32_t in_flight = 0;
   uint32_t in_flight_at_report = 0;
-  uint32_t num_late = 0;  // reports, in a row
+  uint32_t num_late = 0;    // reports, in a row
+  uint64_t num_failed = 0;  // calls
   CircuitBreaker breaker;
 };
 
@@ -61,6 +62,7 @@ void WorkerLease::Failed() {
   kind_ = Kind::kUsual;
   worker_->breaker.Failed(registry_->options_.clock());
   worker_->load.set_ready(false);
+  ++worker_->num_failed;
 }
 
 WorkerRegistry::WorkerRegistry(const std::vector<std::string>& addresses, DispatchOptions options,
@@ -177,7 +179,7 @@ RegisteredWorker* WorkerRegistry::Find(WorkerId id) const {
 }
 
 void WorkerRegistry::Report(WorkerId id, const std::optional<v1::WorkerLoad>& load,
-                            uint32_t in_flight) {
+                            ReportTime asked) {
   const MutexLock lock(mutex_);
   RegisteredWorker* const worker = Find(id);
   if (worker == nullptr) return;  // it left meanwhile
@@ -186,8 +188,9 @@ void WorkerRegistry::Report(WorkerId id, const std::optional<v1::WorkerLoad>& lo
     worker->load.set_ready(false);
     return;
   }
+  if (asked.num_failed != worker->num_failed) return;
   worker->load = *load;
-  worker->in_flight_at_report = in_flight;
+  worker->in_flight_at_report = asked.in_flight;
 }
 
 void WorkerRegistry::ReportLate(WorkerId id) {
@@ -196,10 +199,11 @@ void WorkerRegistry::ReportLate(WorkerId id) {
   if (worker != nullptr && ++worker->num_late > 1) worker->load.set_ready(false);
 }
 
-uint32_t WorkerRegistry::InFlight(WorkerId id) const {
+ReportTime WorkerRegistry::Now(WorkerId id) const {
   const MutexLock lock(mutex_);
   const RegisteredWorker* const worker = Find(id);
-  return worker == nullptr ? 0 : worker->in_flight;
+  if (worker == nullptr) return {};
+  return {.in_flight = worker->in_flight, .num_failed = worker->num_failed};
 }
 
 void WorkerRegistry::CountRequest() {

@@ -33,6 +33,12 @@ struct DispatchOptions {
   std::function<absl::Time()> clock = [] { return absl::Now(); };
 };
 
+// When a worker was asked for its load: its report speaks of that moment.
+struct ReportTime {
+  uint32_t in_flight = 0;   // sequences that the gateway had there
+  uint64_t num_failed = 0;  // calls that had failed there
+};
+
 // A worker as the registry knows it now.
 struct WorkerStatus {
   v1::WorkerLoad load;  // the last report, with the gateway's address and its own in-flight count
@@ -106,12 +112,12 @@ class WorkerRegistry {
   absl::StatusOr<WorkerLease> Acquire(const RouteRequest& request,
                                       const std::vector<WorkerId>& tried);
 
-  // What the poller learned of a worker; nullopt: it did not answer, so it is not ready.
-  // `in_flight`: InFlight when it was asked.
-  void Report(WorkerId id, const std::optional<v1::WorkerLoad>& load, uint32_t in_flight = 0);
+  // What the poller learned of a worker; nullopt: it did not answer, so it is not ready. A report
+  // from before its last failed call says nothing.
+  void Report(WorkerId id, const std::optional<v1::WorkerLoad>& load, ReportTime asked);
   // It has not answered in time: chance once, not ready the second time in a row.
   void ReportLate(WorkerId id);
-  uint32_t InFlight(WorkerId id) const;
+  ReportTime Now(WorkerId id) const;
 
   // Counts a new request, or takes a retry out of the budget.
   void CountRequest();

@@ -12,7 +12,7 @@ namespace spearfish::server {
 // Owned by its own callback: gRPC needs context and messages until the call is over.
 struct LoadPoller::Call {
   std::shared_ptr<const WorkerConnection> worker;  // keeps it from being swept
-  uint32_t in_flight;
+  ReportTime asked;
   grpc::ClientContext context;
   v1::GetLoadsRequest request;
   v1::GetLoadsResponse response;
@@ -55,7 +55,7 @@ void LoadPoller::Poll(const std::shared_ptr<const WorkerConnection>& worker) {
   }
   auto call = std::make_shared<Call>();  // shared: std::function must be copyable
   call->worker = worker;
-  call->in_flight = registry_.InFlight(worker->id);
+  call->asked = registry_.Now(worker->id);
   call->context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   worker->control->async()->GetLoads(
       &call->context, &call->request, &call->response,
@@ -69,9 +69,12 @@ void LoadPoller::Finished(std::shared_ptr<Call> call, const grpc::Status& status
   } else {
     const bool answered = status.ok() && call->response.workers_size() > 0;
     registry_.Report(id, answered ? std::make_optional(call->response.workers(0)) : std::nullopt,
-                     call->in_flight);
+                     call->asked);
   }
-  on_report_(registry_.num_ready());
+  {
+    const MutexLock lock(report_mutex_);
+    on_report_(registry_.num_ready());
+  }
   // Before the destructor may go on: the context holds the channel, which the registry, gone by
   // then, must be the last to hold.
   call.reset();

@@ -39,6 +39,7 @@ class LoadPoller {
   WorkerRegistry& registry_;
   const LoadPollerOptions options_;
   const std::function<void(size_t)> on_report_;
+  Mutex report_mutex_;  // around num_ready and on_report_: who tells last has the newest number
   Mutex mutex_;
   Condition changed_;  // stopping_ is set, or a call has ended
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

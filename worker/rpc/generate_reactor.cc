@@ -8,10 +8,12 @@
 
 namespace spearfish::worker {
 
-std::shared_ptr<GenerateReactor> GenerateReactor::Create(grpc::CallbackServerContext& context,
+std::shared_ptr<GenerateReactor> GenerateReactor::Create(LiveCalls& live,
+                                                         grpc::CallbackServerContext& context,
                                                          v1::GenerateResponse& response,
                                                          std::unique_ptr<CallLog> log) {
-  std::shared_ptr<GenerateReactor> reactor(new GenerateReactor(context, response, std::move(log)));
+  std::shared_ptr<GenerateReactor> reactor(
+      new GenerateReactor(live, context, response, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -63,6 +65,7 @@ void GenerateReactor::Collect(EngineEvent event) {
 
 void GenerateReactor::OnDone() {
   if (log_ != nullptr) log_->Write();
+  live_.reset();
   const std::shared_ptr<GenerateReactor> last_use = std::move(self_);
 }
 

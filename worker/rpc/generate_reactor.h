@@ -6,11 +6,13 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "common/rpc/live_calls.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/rpc/admitted_request.h"
 #include "worker/rpc/call_log.h"
@@ -26,8 +28,10 @@ namespace spearfish::worker {
 class GenerateReactor final : public grpc::ServerUnaryReactor,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
-  // Both are valid until OnDone. `log` is null when nobody wants a line.
-  static std::shared_ptr<GenerateReactor> Create(grpc::CallbackServerContext& context,
+  // Counts among `live` until OnDone; the next two are valid until then. `log` is null when nobody
+  // wants a line.
+  static std::shared_ptr<GenerateReactor> Create(LiveCalls& live,
+                                                 grpc::CallbackServerContext& context,
                                                  v1::GenerateResponse& response,
                                                  std::unique_ptr<CallLog> log);
 
@@ -38,9 +42,9 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   void OnDone() override;
 
  private:
-  GenerateReactor(grpc::CallbackServerContext& context, v1::GenerateResponse& response,
-                  std::unique_ptr<CallLog> log)
-      : context_(context), response_(response), log_(std::move(log)) {}
+  GenerateReactor(LiveCalls& live, grpc::CallbackServerContext& context,
+                  v1::GenerateResponse& response, std::unique_ptr<CallLog> log)
+      : context_(context), response_(response), log_(std::move(log)), live_(std::in_place, live) {}
 
   void OnEvent(EngineEvent event);
   void Collect(EngineEvent event);
@@ -49,6 +53,7 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   grpc::CallbackServerContext& context_;
   v1::GenerateResponse& response_;
   const std::unique_ptr<CallLog> log_;
+  std::optional<LiveCalls::Call> live_;
   std::shared_ptr<GenerateReactor> self_;
   EngineLink link_;
   EventDetail detail_;  // written before the engine gets the sink

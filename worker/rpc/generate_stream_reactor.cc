@@ -22,9 +22,9 @@ bool TakesMore(const v1::GenerateStreamResponse& message, uint32_t index) {
 }  // namespace
 
 std::shared_ptr<GenerateStreamReactor> GenerateStreamReactor::Create(
-    grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log) {
+    LiveCalls& live, grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log) {
   std::shared_ptr<GenerateStreamReactor> reactor(
-      new GenerateStreamReactor(context, std::move(log)));
+      new GenerateStreamReactor(live, context, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -134,6 +134,7 @@ void GenerateStreamReactor::Advance() {
 
 void GenerateStreamReactor::OnDone() {
   if (log_ != nullptr) log_->Write();
+  live_.reset();
   const std::shared_ptr<GenerateStreamReactor> last_use = std::move(self_);
 }
 

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/base/mutex.h"
+#include "common/rpc/live_calls.h"
 #include "spearfish/v1/inference.pb.h"
 #include "worker/rpc/admitted_request.h"
 #include "worker/rpc/call_log.h"
@@ -32,8 +33,10 @@ namespace spearfish::worker {
 class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse>,
                                     public std::enable_shared_from_this<GenerateStreamReactor> {
  public:
-  // `context` is valid until OnDone. `log` is null when nobody wants a line.
-  static std::shared_ptr<GenerateStreamReactor> Create(grpc::CallbackServerContext& context,
+  // Counts among `live` until OnDone, and `context` is valid until then. `log` is null when nobody
+  // wants a line.
+  static std::shared_ptr<GenerateStreamReactor> Create(LiveCalls& live,
+                                                       grpc::CallbackServerContext& context,
                                                        std::unique_ptr<CallLog> log);
 
   // Once, from any thread; the call can't end before. An error ends the call with it.
@@ -44,8 +47,9 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   void OnDone() override;
 
  private:
-  GenerateStreamReactor(grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log)
-      : context_(context), log_(std::move(log)) {}
+  GenerateStreamReactor(LiveCalls& live, grpc::CallbackServerContext& context,
+                        std::unique_ptr<CallLog> log)
+      : context_(context), log_(std::move(log)), live_(std::in_place, live) {}
 
   void OnEvent(EngineEvent event);
   void Enqueue(EngineEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -56,6 +60,7 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
 
   grpc::CallbackServerContext& context_;
   const std::unique_ptr<CallLog> log_;
+  std::optional<LiveCalls::Call> live_;
   std::shared_ptr<GenerateStreamReactor> self_;
   EngineLink link_;
   EventDetail detail_;                  // written before the engine gets the sink

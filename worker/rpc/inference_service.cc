@@ -131,7 +131,7 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
                                                      const v1::GenerateRequest* request,
                                                      v1::GenerateResponse* response) {
   const auto reactor =
-      GenerateReactor::Create(*context, *response, LogFor(log_, "Generate", *context));
+      GenerateReactor::Create(live_, *context, *response, LogFor(log_, "Generate", *context));
   RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });
@@ -141,7 +141,7 @@ grpc::ServerUnaryReactor* InferenceService::Generate(grpc::CallbackServerContext
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* InferenceService::GenerateStream(
     grpc::CallbackServerContext* context, const v1::GenerateStreamRequest* request) {
   const auto reactor =
-      GenerateStreamReactor::Create(*context, LogFor(log_, "GenerateStream", *context));
+      GenerateStreamReactor::Create(live_, *context, LogFor(log_, "GenerateStream", *context));
   RunTokenizing(TextBytes(*request), [this, context, request, reactor] {
     reactor->Start(Admit(state_, *context, *request));
   });

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <functional>
 
+#include "absl/time/time.h"
+#include "common/rpc/live_calls.h"
 #include "spearfish/v1/inference.grpc.pb.h"
 #include "worker/rpc/serving_state.h"
 #include "worker/rpc/task_thread.h"
@@ -33,6 +35,9 @@ class InferenceService final : public v1::InferenceService::CallbackService {
                                        const v1::DetokenizeRequest* request,
                                        v1::DetokenizeResponse* response) override;
 
+  // False when calls that generate are still live at `deadline`: their clients have not read all.
+  bool AwaitIdle(absl::Time deadline) { return live_.AwaitNone(deadline); }
+
  private:
   // Here, or on the task thread when `text_bytes` take long to tokenise.
   void RunTokenizing(size_t text_bytes, std::function<void()> work);
@@ -44,6 +49,7 @@ class InferenceService final : public v1::InferenceService::CallbackService {
   const ServingState& state_;
   TaskThread& tasks_;
   const RequestLog log_;
+  LiveCalls live_;
 };
 
 }  // namespace spearfish::worker

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -18,6 +19,10 @@
 
 namespace spearfish::worker {
 namespace {
+
+// For clients to answer that the connection ends. One that does not may not have read yet what is
+// in its socket, and would lose it.
+constexpr absl::Duration kGoodbye = absl::Seconds(5);
 
 // gRPC keeps both as process-wide switches that are read when a server is built.
 void EnableHealthAndReflection() {
@@ -75,7 +80,8 @@ void GrpcServer::Shutdown(absl::Duration grace) {
   state_.StopListening();
   const absl::Time end = absl::Now() + grace;
   vllm_engine_.AwaitIdle(end);
-  server_->Shutdown(absl::ToChronoTime(end));
+  inference_.AwaitIdle(end);
+  server_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kGoodbye)));
   server_->Wait();
   server_.reset();
 }

@@ -32,8 +32,9 @@ class RpcServer {
   // Where it listens, with the port that was bound.
   virtual const std::string& address() const = 0;
 
-  // Refuses new calls, gives live ones `grace` to end, then cancels them; returns when none is
-  // left. Idempotent.
+  // Gives live calls that generate `grace` to end; after them other calls and idle connections get
+  // what is left of it, at most five seconds. Cancels the rest and returns when nothing is left.
+  // Idempotent.
   virtual void Shutdown(absl::Duration grace) = 0;
 };
 

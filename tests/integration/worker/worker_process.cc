@@ -77,7 +77,8 @@ bool WorkerProcess::WaitUntilReady() {
       grpc::CreateCustomChannel(words[2], grpc::InsecureChannelCredentials(), arguments);
   inference_ = v1::InferenceService::NewStub(channel);
   control_ = v1::ControlService::NewStub(channel);
-  return true;
+  // A first connection may fail on a loaded machine.
+  return channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60));
 }
 
 void WorkerProcess::Signal(int signal) const { kill(pid_, signal); }

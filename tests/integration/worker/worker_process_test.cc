@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -16,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
+#include "absl/time/clock.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_data.h"
 
@@ -283,6 +285,30 @@ TEST_F(Worker, SigtermFinishesWhatRunsAndEndsWell) {
   while (reader->Read(&message)) num_tokens += message.delta().token_ids_size();
   EXPECT_TRUE(reader->Finish().ok());
   EXPECT_EQ(num_tokens, 500);
+  EXPECT_EQ(worker->Wait(), 0);
+}
+
+TEST_F(Worker, ASlowReaderLosesNothingAtTheEnd) {
+  const auto worker = Start("w", {"--drain-grace-s=500"});
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // windows stay small: the worker must wait
+  const auto inference = v1::InferenceService::NewStub(grpc::CreateCustomChannel(
+      "unix:" + folder_.File("w"), grpc::InsecureChannelCredentials(), arguments));
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  v1::GenerateStreamRequest request = Greedy({1}, 2000);
+  request.mutable_output()->set_logprobs(20);
+  const auto reader = inference->GenerateStream(&context, request);
+  v1::GenerateStreamResponse message;
+  ASSERT_TRUE(reader->Read(&message));
+  worker->Signal(SIGTERM);
+  WaitUntilFree(*worker);
+  absl::SleepFor(absl::Seconds(6));  // more than idle connections are given
+  int num_tokens = 0;
+  while (reader->Read(&message)) num_tokens += message.delta().token_ids_size();
+  const grpc::Status status = reader->Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(num_tokens, 2000);
   EXPECT_EQ(worker->Wait(), 0);
 }
 

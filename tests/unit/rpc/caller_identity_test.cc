@@ -33,12 +33,12 @@ class CallerIdentityTest : public ::testing::Test {
 
 TEST_F(CallerIdentityTest, IsTheHostWithoutCredentials) {
   const PortServer server({});
-  EXPECT_EQ(AskCaller(server.Connect()).caller, "ipv4:127.0.0.1");
+  EXPECT_EQ(AskCaller(server.Reach()).caller, "ipv4:127.0.0.1");
 }
 
 TEST_F(CallerIdentityTest, IsTheTokensNameCallByCall) {
   const PortServer server(WithTokens());
-  const auto channel = server.Connect();
+  const auto channel = server.Reach();
   EXPECT_EQ(AskWithToken(channel, kToken).caller, "token:team-a");
   EXPECT_EQ(AskWithToken(channel, kOtherToken).caller, CallerOfToken("team-b"));
   EXPECT_EQ(AskWithToken(channel, kToken).caller, "token:team-a");
@@ -51,12 +51,12 @@ TEST_F(CallerIdentityTest, BelievesAFrontInTheProcess) {
 
 TEST_F(CallerIdentityTest, BelievesNobodyAtAPort) {
   const PortServer tcp({});
-  EXPECT_EQ(AskNaming(tcp.Connect(), "token:somebody").caller, "ipv4:127.0.0.1");
+  EXPECT_EQ(AskNaming(tcp.Reach(), "token:somebody").caller, "ipv4:127.0.0.1");
   const PortServer unix_socket({}, "unix:" + folder_.File("socket"));
-  const std::string caller = AskNaming(unix_socket.Connect(), "token:somebody").caller;
+  const std::string caller = AskNaming(unix_socket.Reach(), "token:somebody").caller;
   EXPECT_EQ(caller.substr(0, 5), "unix:") << caller;
   const PortServer tokens(WithTokens());
-  const CallerAnswer both = AskCaller(tokens.Connect(), [](grpc::ClientContext& context) {
+  const CallerAnswer both = AskCaller(tokens.Reach(), [](grpc::ClientContext& context) {
     context.AddMetadata("authorization", std::string("Bearer ") + kToken);
     CallFor("token:somebody", context);
   });

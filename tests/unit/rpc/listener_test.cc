@@ -64,7 +64,7 @@ class ListenerTest : public ::testing::Test {
 
 TEST_F(ListenerTest, ServesTlsToThoseWhoTrustIt) {
   const PortServer server(Tls());
-  EXPECT_TRUE(AskCaller(server.Connect(Trusting(authority_))).status.ok());
+  EXPECT_TRUE(AskCaller(server.Reach(Trusting(authority_))).status.ok());
   EXPECT_FALSE(AskCaller(server.Connect(Trusting(clients_))).status.ok());
   EXPECT_FALSE(AskCaller(server.Connect()).status.ok());
 }
@@ -72,7 +72,7 @@ TEST_F(ListenerTest, ServesTlsToThoseWhoTrustIt) {
 TEST_F(ListenerTest, AsksForClientsCertificates) {
   const PortServer server(MutualTls());
   const TestIdentity client = clients_.Issue({.common_name = "alice", .dns_names = {}});
-  EXPECT_EQ(AskCaller(server.Connect(Trusting(authority_, client))).caller, "id:alice");
+  EXPECT_EQ(AskCaller(server.Reach(Trusting(authority_, client))).caller, "id:alice");
   const TestIdentity stranger = authority_.Issue({.common_name = "alice"});
   EXPECT_FALSE(AskCaller(server.Connect(Trusting(authority_, stranger))).status.ok());
   EXPECT_FALSE(AskCaller(server.Connect(Trusting(authority_))).status.ok());
@@ -84,7 +84,7 @@ TEST_F(ListenerTest, AdmitsOnlyAllowedNames) {
   const PortServer server(options);
   const auto code_of = [&](const tests::TestIdentityOptions& client) {
     const TestIdentity identity = clients_.Issue(client);
-    return AskCaller(server.Connect(Trusting(authority_, identity))).status.error_code();
+    return AskCaller(server.Reach(Trusting(authority_, identity))).status.error_code();
   };
   EXPECT_EQ(code_of({.common_name = "gateway", .dns_names = {}}), grpc::StatusCode::OK);
   EXPECT_EQ(code_of({.common_name = "a", .dns_names = {"b", "gateway.example"}}),
@@ -105,7 +105,7 @@ bool Eventually(const PortServer& server, const std::shared_ptr<grpc::ChannelCre
 
 TEST_F(ListenerTest, ShowsANewCertificateToNewConnections) {
   const PortServer server(Tls());
-  const auto before = server.Connect(Trusting(authority_));
+  const auto before = server.Reach(Trusting(authority_));
   ASSERT_TRUE(AskCaller(before).status.ok());
   const TestAuthority successor("successor");
   Serve(successor.Issue({}));
@@ -175,7 +175,7 @@ TEST_F(ListenerTest, WantsATokenForEveryMethod) {
   ListenerOptions options;
   options.auth_tokens_file = folder_.File("tokens");
   const PortServer server(options);
-  const auto channel = server.Connect();
+  const auto channel = server.Reach();
   EXPECT_TRUE(AskWithToken(channel, "0123456789abcdef").status.ok());
   EXPECT_EQ(AskWithToken(channel, "0123456789abcdeF").status.error_code(),
             grpc::StatusCode::UNAUTHENTICATED);
@@ -208,7 +208,7 @@ TEST_F(ListenerTest, GivesASocketItsMode) {
   {
     const PortServer server({.socket_mode = 0660}, "unix:" + path);
     EXPECT_EQ(mode_of(), 0660u);
-    EXPECT_TRUE(AskCaller(server.Connect()).status.ok());
+    EXPECT_TRUE(AskCaller(server.Reach()).status.ok());
   }
   EXPECT_EQ(umask(mask), 0022u);
   EXPECT_FALSE(CreateStatus({.socket_mode = 01777}).ok());
@@ -235,7 +235,7 @@ TEST_F(ListenerTest, ChannelSecurityRenewsItsCredentials) {
   ASSERT_TRUE(security.ok()) << security.status();
   const ChannelSecurity::Credentials before = (*security)->Current();
   EXPECT_EQ((*security)->Current().version, before.version);
-  EXPECT_TRUE(AskCaller(server.Connect(before.credentials)).status.ok());
+  EXPECT_TRUE(AskCaller(server.Reach(before.credentials)).status.ok());
   Put("ca", clients_.certificate() + "\n");
   const ChannelSecurity::Credentials after = (*security)->Current();
   EXPECT_NE(after.version, before.version);

@@ -47,6 +47,14 @@ class PortServer {
     arguments.SetSslTargetNameOverride("localhost");
     return grpc::CreateCustomChannel(address_, credentials, arguments);
   }
+  // Connected: of a client that is let in, the first connection may fail on a loaded machine.
+  std::shared_ptr<grpc::Channel> Reach(const std::shared_ptr<grpc::ChannelCredentials>&
+                                           credentials = grpc::InsecureChannelCredentials()) const {
+    auto channel = Connect(credentials);
+    EXPECT_TRUE(
+        channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60)));
+    return channel;
+  }
 
  private:
   struct Service final : v1::InferenceService::Service {

@@ -29,14 +29,16 @@ class GatewayTelemetryTest : public ::testing::Test {
     GatewayOptions options;
     options.listen = "127.0.0.1:0";
     options.poll_interval = absl::Milliseconds(20);
-    options.dispatch.retry.patience = absl::Milliseconds(100);
+    options.dispatch.retry.patience = patience_;
     options.metrics_port = 0;
     for (const FakeWorker* worker : workers) options.workers.push_back(worker->address());
     auto gateway = GatewayServer::Create(options);
     ASSERT_TRUE(gateway.ok()) << gateway.status();
     gateway_ = *std::move(gateway);
-    inference_ = v1::InferenceService::NewStub(
-        grpc::CreateChannel(gateway_->address(), grpc::InsecureChannelCredentials()));
+    const auto channel =
+        grpc::CreateChannel(gateway_->address(), grpc::InsecureChannelCredentials());
+    ASSERT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() + kPatience));
+    inference_ = v1::InferenceService::NewStub(channel);
   }
 
   double Metric(const std::string& series) const {
@@ -65,6 +67,7 @@ class GatewayTelemetryTest : public ::testing::Test {
     return Stream(context);
   }
 
+  absl::Duration patience_ = absl::FromChrono(kPatience);
   std::unique_ptr<GatewayServer> gateway_;
   std::unique_ptr<v1::InferenceService::Stub> inference_;
 };
@@ -107,6 +110,7 @@ TEST_F(GatewayTelemetryTest, CountsLostAttemptsAndWhatBecameOfThem) {
 }
 
 TEST_F(GatewayTelemetryTest, CountsRefusalsByTheirReason) {
+  patience_ = absl::Milliseconds(100);
   FakeWorker worker;
   worker.ready = false;
   Start({&worker});

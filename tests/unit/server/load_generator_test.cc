@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -17,6 +18,8 @@ class LoadGeneratorTest : public ::testing::Test {
   std::shared_ptr<grpc::Channel> ConnectApart() {
     auto channel = Connect({.endpoint = worker_.address()}, Connections::kApart);
     EXPECT_TRUE(channel.ok()) << channel.status();
+    EXPECT_TRUE(
+        (*channel)->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60)));
     return *std::move(channel);
   }
   LoadGenerator Make() {

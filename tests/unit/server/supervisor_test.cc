@@ -28,7 +28,7 @@ class SupervisorTest : public ::testing::Test {
 
   const SupervisorOptions options_{.restart_delay = absl::Milliseconds(1),
                                    .restart_delay_max = absl::Milliseconds(10),
-                                   .stop_timeout = absl::Seconds(10)};
+                                   .stop_timeout = absl::Minutes(2)};
 };
 
 TEST_F(SupervisorTest, ReportsReadinessAndStopsOnSigterm) {

@@ -30,8 +30,11 @@ v1::WorkerLoad Ready(uint32_t running = 0) {
 
 class WorkerRegistryTest : public ::testing::Test {
  protected:
+  void Report(WorkerId id, const v1::WorkerLoad& load) {
+    registry_.Report(id, load, registry_.Now(id));
+  }
   void ReportAllReady() {
-    for (const auto& worker : registry_.Connections()) registry_.Report(worker->id, Ready());
+    for (const auto& worker : registry_.Connections()) Report(worker->id, Ready());
   }
   std::string Pick(const std::vector<WorkerId>& tried = {}) {
     const auto lease = registry_.Acquire({}, tried);
@@ -52,7 +55,7 @@ TEST_F(WorkerRegistryTest, LeasesCountAsLoad) {
   const auto second = registry_.Acquire({.num_sequences = 2}, {});
   ASSERT_TRUE(second.ok());
   EXPECT_NE(first->worker().id, second->worker().id);
-  EXPECT_EQ(registry_.InFlight(first->worker().id), 3u);
+  EXPECT_EQ(registry_.Now(first->worker().id).in_flight, 3u);
   EXPECT_EQ(Pick(), second->worker().address);
 }
 
@@ -67,7 +70,7 @@ TEST_F(WorkerRegistryTest, ConnectsAnewWithNewCredentialsAndLetsOldOnesEnd) {
       {.files = {.authorities = folder.File("ca"), .look_interval = absl::ZeroDuration()}});
   WorkerRegistry registry({"127.0.0.1:1"}, {}, *security);
   const WorkerId before = registry.Connections()[0]->id;
-  registry.Report(before, Ready());
+  registry.Report(before, Ready(), {});
   const auto lease = registry.Acquire({}, {});
   ASSERT_TRUE(lease.ok());
   registry.RenewConnections();
@@ -89,8 +92,8 @@ TEST_F(WorkerRegistryTest, OurOwnAreNotCountedTwiceInAReport) {
   const WorkerId b = registry_.Connections()[1]->id;
   std::vector<WorkerLease> ours;
   for (int i = 0; i < 4; ++i) ours.push_back(*registry_.Acquire({}, {b}));
-  registry_.Report(a, Ready(4), 4);  // all of them ours
-  registry_.Report(b, Ready(5));     // others'
+  Report(a, Ready(4));  // all of them ours
+  Report(b, Ready(5));  // others'
   EXPECT_EQ(Pick(), "127.0.0.1:1");
 }
 
@@ -103,7 +106,19 @@ TEST_F(WorkerRegistryTest, AFailedWorkerIsNotReadyUntilItsNextReport) {
     lease->Failed();
   }
   EXPECT_EQ(registry_.num_ready(), 1u);
-  registry_.Report(failed, Ready());
+  Report(failed, Ready());
+  EXPECT_EQ(registry_.num_ready(), 2u);
+}
+
+TEST_F(WorkerRegistryTest, AReportFromBeforeAFailureSaysNothing) {
+  ReportAllReady();
+  auto lease = registry_.Acquire({}, {});
+  const WorkerId failed = lease->worker().id;
+  const ReportTime asked = registry_.Now(failed);
+  lease->Failed();
+  registry_.Report(failed, Ready(), asked);
+  EXPECT_EQ(registry_.num_ready(), 1u);
+  Report(failed, Ready());
   EXPECT_EQ(registry_.num_ready(), 2u);
 }
 
@@ -143,7 +158,7 @@ TEST_F(WorkerRegistryTest, OneLateReportIsChance) {
   const WorkerId first = registry_.Connections()[0]->id;
   registry_.ReportLate(first);
   EXPECT_EQ(registry_.num_ready(), 2u);
-  registry_.Report(first, Ready());
+  Report(first, Ready());
   registry_.ReportLate(first);
   EXPECT_EQ(registry_.num_ready(), 2u);
   registry_.ReportLate(first);
@@ -168,9 +183,9 @@ TEST_F(WorkerRegistryTest, CapacityIsThatOfTheReady) {
   EXPECT_EQ(registry_.capacity(), 0u);
   v1::WorkerLoad load = Ready();
   load.set_max_running_sequences(8);
-  registry_.Report(registry_.Connections()[0]->id, load);
+  Report(registry_.Connections()[0]->id, load);
   EXPECT_EQ(registry_.capacity(), 8u);
-  registry_.Report(registry_.Connections()[1]->id, Ready());
+  Report(registry_.Connections()[1]->id, Ready());
   EXPECT_EQ(registry_.capacity(), 72u);
 }
 

@@ -53,6 +53,7 @@ class VllmEngineServiceTest : public ::testing::Test {
     channel_ = grpc::CreateCustomChannel("127.0.0.1:" + std::to_string(port),
                                          grpc::InsecureChannelCredentials(), arguments);
     client_ = wire::VllmEngine::NewStub(channel_);
+    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + kPatience));
   }
 
   void TearDown() override {

@@ -113,6 +113,8 @@ RpcTestServer::RpcTestServer(Begin begin, std::string listen, const std::string&
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   if (!service_config.empty()) arguments.SetServiceConfigJSON(service_config);
   channel_ = grpc::CreateCustomChannel(address(), grpc::InsecureChannelCredentials(), arguments);
+  // A first connection may fail on a loaded machine.
+  SF_CHECK(channel_->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(60)));
   inference_ = v1::InferenceService::NewStub(channel_);
   control_ = v1::ControlService::NewStub(channel_);
 }

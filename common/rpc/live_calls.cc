@@ -1,8 +1,8 @@
-#include "common/vllm_engine/live_calls.h"
+#include "common/rpc/live_calls.h"
 
 #include "absl/time/clock.h"
 
-namespace spearfish::vllm_engine {
+namespace spearfish {
 
 void LiveCalls::Add() {
   const MutexLock lock(mutex_);
@@ -24,4 +24,4 @@ bool LiveCalls::AwaitNone(absl::Time deadline) {
   return true;
 }
 
-}  // namespace spearfish::vllm_engine
+}  // namespace spearfish

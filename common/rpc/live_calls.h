@@ -1,6 +1,6 @@
 // How many calls run, and waiting for the last of them.
-#ifndef COMMON_VLLM_ENGINE_LIVE_CALLS_H_
-#define COMMON_VLLM_ENGINE_LIVE_CALLS_H_
+#ifndef COMMON_RPC_LIVE_CALLS_H_
+#define COMMON_RPC_LIVE_CALLS_H_
 
 #include <cstddef>
 
@@ -8,7 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
 
-namespace spearfish::vllm_engine {
+namespace spearfish {
 
 // Thread-safe. Must outlive the calls.
 class LiveCalls {
@@ -37,6 +37,6 @@ class LiveCalls {
   size_t num_live_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-}  // namespace spearfish::vllm_engine
+}  // namespace spearfish
 
-#endif  // COMMON_VLLM_ENGINE_LIVE_CALLS_H_
+#endif  // COMMON_RPC_LIVE_CALLS_H_
