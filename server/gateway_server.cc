@@ -163,7 +163,7 @@ void GatewayServer::Shutdown() {
   StartDrain();
   // Before the server, whose shutdown would break off the calls of the in-process channel.
   if (http_ != nullptr) http_->Stop(end);
-  vllm_engine_->AwaitIdle(end);
+  vllm_engine_->AwaitIdle(end - absl::Now());
   server_->Shutdown(absl::ToChronoTime(end));
   server_->Wait();
 }

@@ -34,7 +34,8 @@ namespace spearfish::server {
 // Keeps nothing that a restart would lose. Methods may be called from any thread.
 class GatewayServer {
  public:
-  // Hears when the number of ready workers changes, on threads of gRPC.
+  // Hears when the number of ready workers changes, on threads of gRPC, one call at a time; the
+  // reports of all workers wait for it.
   using OnWorkers = std::function<void(const GatewayServer& gateway, size_t num_ready)>;
 
   // Listens before it returns. InvalidArgument for bad options, Unavailable when the address can't
@@ -74,7 +75,8 @@ class GatewayServer {
   const OnWorkers on_workers_;
   std::string address_;
   Telemetry telemetry_;
-  Mutex ready_mutex_;  // orders changes of ready_ and of what the health service says
+  // Orders changes of ready_ and of what the health service says; a Drain waits for server_.
+  Mutex ready_mutex_;
   std::atomic<bool> ready_ = false;
   std::atomic<bool> stopping_ = false;  // not ready any more, but may still admit
   std::atomic<bool> draining_ = false;

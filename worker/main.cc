@@ -18,7 +18,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/base/check.h"
-#include "common/base/deadline.h"
+#include "common/base/countdown.h"
 #include "common/base/file_limit.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
@@ -260,13 +260,14 @@ absl::Status Run(const WorkerOptions& options, ShutdownSignals& signals) {
 
   signals.Wait();
   LogInfo(absl::StrCat("draining, at most ", absl::FormatDuration(options.drain_grace)));
-  const Deadline end(options.drain_grace);
+  const Countdown end(options.drain_grace);
   state.Drain();
   if (!parts.engine->WaitIdle(end.left())) {
     LogWarning("drain grace is over: cancelling what still runs");
+    server->Shutdown(absl::Seconds(1));  // for the last messages of what has ended to leave
+  } else {
+    server->Shutdown(std::max(end.left(), RpcServer::kGoodbye));  // clients may be slow to read
   }
-  // For the last messages to leave, to clients that are slow to read, too.
-  server->Shutdown(std::max(end.left(), absl::Seconds(5)));
   LogInfo("stopped");
   return absl::OkStatus();
 }

@@ -141,7 +141,8 @@ void AddServingFlags(CLI::App& app, WorkerOptions& options, int64_t& drain_grace
   app.add_option("--max-num-batched-tokens", options.max_num_batched_tokens, "Tokens of one step")
       ->capture_default_str();
   app.add_option("--drain-grace-s", drain_grace_s,
-                 "Seconds that running requests get after SIGTERM")
+                 "Seconds that running requests and slow readers get after SIGTERM; hanging up may "
+                 "take 5 more")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
 }

@@ -1,6 +1,6 @@
 #include "common/rpc/live_calls.h"
 
-#include "absl/time/clock.h"
+#include "common/base/countdown.h"
 
 namespace spearfish {
 
@@ -14,12 +14,12 @@ void LiveCalls::Remove() {
   if (--num_live_ == 0) none_.SignalAll();  // under the lock: who waits may go at once
 }
 
-bool LiveCalls::AwaitNone(absl::Time deadline) {
+bool LiveCalls::AwaitNone(absl::Duration timeout) {
+  const Countdown countdown(timeout);
   const MutexLock lock(mutex_);
   while (num_live_ > 0) {
-    const absl::Duration left = deadline - absl::Now();
-    if (left <= absl::ZeroDuration()) return false;
-    none_.WaitFor(mutex_, left);
+    if (countdown.passed()) return false;
+    none_.WaitFor(mutex_, countdown.left());
   }
   return true;
 }

@@ -25,8 +25,8 @@ class LiveCalls {
     LiveCalls& calls_;
   };
 
-  // False when `deadline` came before the last call had ended.
-  bool AwaitNone(absl::Time deadline);
+  // False when the time has passed before the last call has ended.
+  bool AwaitNone(absl::Duration timeout);
 
  private:
   void Add();

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "common/base/deadline.h"
+#include "common/base/countdown.h"
 
 namespace spearfish {
 
@@ -25,7 +25,7 @@ void MemoryWatch::Run() {
   for (;;) {
     {
       const MutexLock lock(mutex_);
-      const Deadline next(options_.interval);
+      const Countdown next(options_.interval);
       while (!stopping_ && !next.passed()) stop_.WaitFor(mutex_, next.left());
       if (stopping_) return;
     }

@@ -35,7 +35,7 @@ class VllmEngineService final : public wire::VllmEngine::CallbackService {
 
   // Waits until no Generate runs. The server's own Shutdown has to come after it: that ends calls
   // within the process at once, whatever grace it gives. False at the deadline.
-  bool AwaitIdle(absl::Time deadline) { return live_.AwaitNone(deadline); }
+  bool AwaitIdle(absl::Duration timeout) { return live_.AwaitNone(timeout); }
 
   grpc::ServerWriteReactor<wire::GenerateResponse>* Generate(
       grpc::CallbackServerContext* context, const wire::GenerateRequest* request) override;

@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "common/base/deadline.h"
+#include "common/base/countdown.h"
 #include "common/base/log.h"
 #include "common/base/status_macros.h"
 
@@ -177,7 +177,7 @@ bool WorkerDiscovery::Stopping() {
 }
 
 bool WorkerDiscovery::SleepOrStop() {
-  const Deadline end(options_.interval);
+  const Countdown end(options_.interval);
   const MutexLock lock(mutex_);
   while (!stopping_ && !end.passed()) stop_changed_.WaitFor(mutex_, end.left());
   return stopping_;

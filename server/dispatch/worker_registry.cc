@@ -199,7 +199,7 @@ void WorkerRegistry::ReportLate(WorkerId id) {
   if (worker != nullptr && ++worker->num_late > 1) worker->load.set_ready(false);
 }
 
-ReportTime WorkerRegistry::Now(WorkerId id) const {
+ReportTime WorkerRegistry::ReportTimeOf(WorkerId id) const {
   const MutexLock lock(mutex_);
   const RegisteredWorker* const worker = Find(id);
   if (worker == nullptr) return {};

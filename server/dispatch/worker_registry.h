@@ -112,12 +112,12 @@ class WorkerRegistry {
   absl::StatusOr<WorkerLease> Acquire(const RouteRequest& request,
                                       const std::vector<WorkerId>& tried);
 
-  // What the poller learned of a worker; nullopt: it did not answer, so it is not ready. A report
-  // from before its last failed call says nothing.
+  // What the poller learned of a worker; nullopt: it did not answer, so it is not ready. Of a load
+  // from before its last failed call only that it answered counts.
   void Report(WorkerId id, const std::optional<v1::WorkerLoad>& load, ReportTime asked);
   // It has not answered in time: chance once, not ready the second time in a row.
   void ReportLate(WorkerId id);
-  ReportTime Now(WorkerId id) const;
+  ReportTime ReportTimeOf(WorkerId id) const;
 
   // Counts a new request, or takes a retry out of the budget.
   void CountRequest();

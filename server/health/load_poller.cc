@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "common/base/deadline.h"
+#include "common/base/countdown.h"
 
 namespace spearfish::server {
 
@@ -42,7 +42,7 @@ void LoadPoller::Run() {
     for (const auto& worker : registry_.Connections()) Poll(worker);
     registry_.Sweep();
     const MutexLock lock(mutex_);
-    const Deadline next_poll(options_.interval);
+    const Countdown next_poll(options_.interval);
     while (!stopping_ && !next_poll.passed()) changed_.WaitFor(mutex_, next_poll.left());
     if (stopping_) return;
   }
@@ -55,7 +55,7 @@ void LoadPoller::Poll(const std::shared_ptr<const WorkerConnection>& worker) {
   }
   auto call = std::make_shared<Call>();  // shared: std::function must be copyable
   call->worker = worker;
-  call->asked = registry_.Now(worker->id);
+  call->asked = registry_.ReportTimeOf(worker->id);
   call->context.set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   worker->control->async()->GetLoads(
       &call->context, &call->request, &call->response,

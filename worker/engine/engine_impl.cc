@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/check.h"
-#include "common/base/deadline.h"
+#include "common/base/countdown.h"
 #include "common/base/status_macros.h"
 
 namespace spearfish::worker {
@@ -109,7 +109,7 @@ bool EngineImpl::draining() const {
 }
 
 bool EngineImpl::WaitIdle(absl::Duration timeout) {
-  const Deadline deadline(timeout);
+  const Countdown deadline(timeout);
   const MutexLock lock(mutex_);
   while (num_live_ > 0) {
     if (deadline.passed()) return false;

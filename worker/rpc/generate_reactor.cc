@@ -8,12 +8,12 @@
 
 namespace spearfish::worker {
 
-std::shared_ptr<GenerateReactor> GenerateReactor::Create(LiveCalls& live,
+std::shared_ptr<GenerateReactor> GenerateReactor::Create(LiveCalls& calls,
                                                          grpc::CallbackServerContext& context,
                                                          v1::GenerateResponse& response,
                                                          std::unique_ptr<CallLog> log) {
   std::shared_ptr<GenerateReactor> reactor(
-      new GenerateReactor(live, context, response, std::move(log)));
+      new GenerateReactor(calls, context, response, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -21,6 +21,7 @@ std::shared_ptr<GenerateReactor> GenerateReactor::Create(LiveCalls& live,
 void GenerateReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
+    live_.emplace(calls_);
     detail_ = std::move(admitted->detail);
     if (log_ != nullptr) log_->set_request_id(detail_.request_id);
     for (uint32_t i = 0; i < admitted->request.num_sequences; ++i) {

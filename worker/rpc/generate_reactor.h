@@ -28,9 +28,9 @@ namespace spearfish::worker {
 class GenerateReactor final : public grpc::ServerUnaryReactor,
                               public std::enable_shared_from_this<GenerateReactor> {
  public:
-  // Counts among `live` until OnDone; the next two are valid until then. `log` is null when nobody
-  // wants a line.
-  static std::shared_ptr<GenerateReactor> Create(LiveCalls& live,
+  // Once admitted it counts among `calls`, until OnDone; all are valid until then. `log` is null
+  // when nobody wants a line.
+  static std::shared_ptr<GenerateReactor> Create(LiveCalls& calls,
                                                  grpc::CallbackServerContext& context,
                                                  v1::GenerateResponse& response,
                                                  std::unique_ptr<CallLog> log);
@@ -42,9 +42,9 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   void OnDone() override;
 
  private:
-  GenerateReactor(LiveCalls& live, grpc::CallbackServerContext& context,
+  GenerateReactor(LiveCalls& calls, grpc::CallbackServerContext& context,
                   v1::GenerateResponse& response, std::unique_ptr<CallLog> log)
-      : context_(context), response_(response), log_(std::move(log)), live_(std::in_place, live) {}
+      : context_(context), response_(response), log_(std::move(log)), calls_(calls) {}
 
   void OnEvent(EngineEvent event);
   void Collect(EngineEvent event);
@@ -53,7 +53,8 @@ class GenerateReactor final : public grpc::ServerUnaryReactor,
   grpc::CallbackServerContext& context_;
   v1::GenerateResponse& response_;
   const std::unique_ptr<CallLog> log_;
-  std::optional<LiveCalls::Call> live_;
+  LiveCalls& calls_;
+  std::optional<LiveCalls::Call> live_;  // from its admission to OnDone
   std::shared_ptr<GenerateReactor> self_;
   EngineLink link_;
   EventDetail detail_;  // written before the engine gets the sink

@@ -22,9 +22,9 @@ bool TakesMore(const v1::GenerateStreamResponse& message, uint32_t index) {
 }  // namespace
 
 std::shared_ptr<GenerateStreamReactor> GenerateStreamReactor::Create(
-    LiveCalls& live, grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log) {
+    LiveCalls& calls, grpc::CallbackServerContext& context, std::unique_ptr<CallLog> log) {
   std::shared_ptr<GenerateStreamReactor> reactor(
-      new GenerateStreamReactor(live, context, std::move(log)));
+      new GenerateStreamReactor(calls, context, std::move(log)));
   reactor->self_ = reactor;
   return reactor;
 }
@@ -32,6 +32,7 @@ std::shared_ptr<GenerateStreamReactor> GenerateStreamReactor::Create(
 void GenerateStreamReactor::Start(absl::StatusOr<AdmittedRequest> admitted) {
   absl::Status status = admitted.status();
   if (status.ok()) {
+    live_.emplace(calls_);
     detail_ = std::move(admitted->detail);
     if (log_ != nullptr) log_->set_request_id(detail_.request_id);
     status = link_.Submit(

@@ -33,9 +33,9 @@ namespace spearfish::worker {
 class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamResponse>,
                                     public std::enable_shared_from_this<GenerateStreamReactor> {
  public:
-  // Counts among `live` until OnDone, and `context` is valid until then. `log` is null when nobody
-  // wants a line.
-  static std::shared_ptr<GenerateStreamReactor> Create(LiveCalls& live,
+  // Once admitted it counts among `calls`, until OnDone; all are valid until then. `log` is null
+  // when nobody wants a line.
+  static std::shared_ptr<GenerateStreamReactor> Create(LiveCalls& calls,
                                                        grpc::CallbackServerContext& context,
                                                        std::unique_ptr<CallLog> log);
 
@@ -47,9 +47,9 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
   void OnDone() override;
 
  private:
-  GenerateStreamReactor(LiveCalls& live, grpc::CallbackServerContext& context,
+  GenerateStreamReactor(LiveCalls& calls, grpc::CallbackServerContext& context,
                         std::unique_ptr<CallLog> log)
-      : context_(context), log_(std::move(log)), live_(std::in_place, live) {}
+      : context_(context), log_(std::move(log)), calls_(calls) {}
 
   void OnEvent(EngineEvent event);
   void Enqueue(EngineEvent event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -60,7 +60,8 @@ class GenerateStreamReactor final : public grpc::ServerWriteReactor<v1::Generate
 
   grpc::CallbackServerContext& context_;
   const std::unique_ptr<CallLog> log_;
-  std::optional<LiveCalls::Call> live_;
+  LiveCalls& calls_;
+  std::optional<LiveCalls::Call> live_;  // from its admission to OnDone
   std::shared_ptr<GenerateStreamReactor> self_;
   EngineLink link_;
   EventDetail detail_;                  // written before the engine gets the sink

@@ -35,8 +35,8 @@ class InferenceService final : public v1::InferenceService::CallbackService {
                                        const v1::DetokenizeRequest* request,
                                        v1::DetokenizeResponse* response) override;
 
-  // False when calls that generate are still live at `deadline`: their clients have not read all.
-  bool AwaitIdle(absl::Time deadline) { return live_.AwaitNone(deadline); }
+  // False when after this time admitted calls still run or their clients have not read all.
+  bool AwaitIdle(absl::Duration timeout) { return live_.AwaitNone(timeout); }
 
  private:
   // Here, or on the task thread when `text_bytes` take long to tokenise.

@@ -9,6 +9,8 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "common/base/countdown.h"
+#include "common/base/log.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/listener.h"
 #include "common/vllm_engine/forwarding.h"
@@ -19,10 +21,6 @@
 
 namespace spearfish::worker {
 namespace {
-
-// For clients to answer that the connection ends. One that does not may not have read yet what is
-// in its socket, and would lose it.
-constexpr absl::Duration kGoodbye = absl::Seconds(5);
 
 // gRPC keeps both as process-wide switches that are read when a server is built.
 void EnableHealthAndReflection() {
@@ -78,10 +76,13 @@ absl::Status GrpcServer::Start(Listener& listener) {
 void GrpcServer::Shutdown(absl::Duration grace) {
   if (server_ == nullptr) return;
   state_.StopListening();
-  const absl::Time end = absl::Now() + grace;
-  vllm_engine_.AwaitIdle(end);
-  inference_.AwaitIdle(end);
-  server_->Shutdown(absl::ToChronoTime(std::min(end, absl::Now() + kGoodbye)));
+  const Countdown end(grace);
+  bool idle = vllm_engine_.AwaitIdle(end.left());
+  idle = inference_.AwaitIdle(end.left()) && idle;
+  if (!idle && grace > absl::ZeroDuration()) {
+    LogWarning("no time is left for calls that run or whose clients have not read all");
+  }
+  server_->Shutdown(absl::ToChronoTime(absl::Now() + std::min(end.left(), kGoodbye)));
   server_->Wait();
   server_.reset();
 }

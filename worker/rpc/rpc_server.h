@@ -24,6 +24,10 @@ struct RpcServerOptions {
 // state's LoadedModel refers to.
 class RpcServer {
  public:
+  // For clients to answer that the connection ends. One that does not may not have read yet what is
+  // in its socket, and would lose it.
+  static constexpr absl::Duration kGoodbye = absl::Seconds(5);
+
   // The errors of Listener::Create; Unavailable when the address can't be bound.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Create(const RpcServerOptions& options,
                                                            ServingState& state);
@@ -32,9 +36,8 @@ class RpcServer {
   // Where it listens, with the port that was bound.
   virtual const std::string& address() const = 0;
 
-  // Gives live calls that generate `grace` to end; after them other calls and idle connections get
-  // what is left of it, at most five seconds. Cancels the rest and returns when nothing is left.
-  // Idempotent.
+  // Gives admitted calls `grace` to end; after them other calls and idle connections get what is
+  // left of it, at most kGoodbye. Cancels the rest and returns when nothing is left. Idempotent.
   virtual void Shutdown(absl::Duration grace) = 0;
 };
 

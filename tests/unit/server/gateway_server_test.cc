@@ -75,10 +75,12 @@ class GatewayServerTest : public ::testing::Test {
 
   void AwaitReady(int workers) {
     const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (NumReady() != workers && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::yield();
-    }
+    const auto is_known = [&] {
+      return NumReady() == workers && told_ready_ == static_cast<size_t>(workers);
+    };
+    while (!is_known() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
     ASSERT_EQ(NumReady(), workers);
+    ASSERT_EQ(told_ready_, static_cast<size_t>(workers));
   }
 
   grpc::Status Stream(std::vector<v1::GenerateStreamResponse>& messages) {

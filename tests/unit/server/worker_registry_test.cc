@@ -31,7 +31,7 @@ v1::WorkerLoad Ready(uint32_t running = 0) {
 class WorkerRegistryTest : public ::testing::Test {
  protected:
   void Report(WorkerId id, const v1::WorkerLoad& load) {
-    registry_.Report(id, load, registry_.Now(id));
+    registry_.Report(id, load, registry_.ReportTimeOf(id));
   }
   void ReportAllReady() {
     for (const auto& worker : registry_.Connections()) Report(worker->id, Ready());
@@ -55,7 +55,7 @@ TEST_F(WorkerRegistryTest, LeasesCountAsLoad) {
   const auto second = registry_.Acquire({.num_sequences = 2}, {});
   ASSERT_TRUE(second.ok());
   EXPECT_NE(first->worker().id, second->worker().id);
-  EXPECT_EQ(registry_.Now(first->worker().id).in_flight, 3u);
+  EXPECT_EQ(registry_.ReportTimeOf(first->worker().id).in_flight, 3u);
   EXPECT_EQ(Pick(), second->worker().address);
 }
 
@@ -114,7 +114,7 @@ TEST_F(WorkerRegistryTest, AReportFromBeforeAFailureSaysNothing) {
   ReportAllReady();
   auto lease = registry_.Acquire({}, {});
   const WorkerId failed = lease->worker().id;
-  const ReportTime asked = registry_.Now(failed);
+  const ReportTime asked = registry_.ReportTimeOf(failed);
   lease->Failed();
   registry_.Report(failed, Ready(), asked);
   EXPECT_EQ(registry_.num_ready(), 1u);

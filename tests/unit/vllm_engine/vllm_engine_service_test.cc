@@ -303,15 +303,15 @@ TEST_F(VllmEngineServiceTest, LeavesTheRestUnimplemented) {
 
 TEST_F(VllmEngineServiceTest, WaitsForTheCallsThatRun) {
   Connect();
-  EXPECT_TRUE(service_.AwaitIdle(absl::Now()));
+  EXPECT_TRUE(service_.AwaitIdle(absl::ZeroDuration()));
   script_.events = {Delta({10})};
   script_.hold = true;
   auto context = Context();
   const auto reader = client_->Generate(context.get(), Request());
   ASSERT_TRUE(script_.begun.Await());
-  EXPECT_FALSE(service_.AwaitIdle(absl::Now()));
+  EXPECT_FALSE(service_.AwaitIdle(absl::ZeroDuration()));
   script_.released.Set();
-  EXPECT_TRUE(service_.AwaitIdle(absl::Now() + absl::Seconds(60)));
+  EXPECT_TRUE(service_.AwaitIdle(absl::Seconds(60)));
   wire::GenerateResponse response;
   EXPECT_TRUE(reader->Read(&response));
   EXPECT_FALSE(reader->Read(&response));

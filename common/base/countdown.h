@@ -1,7 +1,7 @@
 // An end that no change of the host's time moves: for waits, where absl::Time is for what others
 // are told or have said.
-#ifndef COMMON_BASE_DEADLINE_H_
-#define COMMON_BASE_DEADLINE_H_
+#ifndef COMMON_BASE_COUNTDOWN_H_
+#define COMMON_BASE_COUNTDOWN_H_
 
 #include <algorithm>
 #include <chrono>
@@ -10,9 +10,9 @@
 
 namespace spearfish {
 
-class Deadline {
+class Countdown {
  public:
-  explicit Deadline(absl::Duration timeout) : begin_(Clock::now()), timeout_(timeout) {}
+  explicit Countdown(absl::Duration timeout) : begin_(Clock::now()), timeout_(timeout) {}
 
   // Zero when it has passed; infinite for an infinite timeout.
   absl::Duration left() const {
@@ -29,4 +29,4 @@ class Deadline {
 
 }  // namespace spearfish
 
-#endif  // COMMON_BASE_DEADLINE_H_
+#endif  // COMMON_BASE_COUNTDOWN_H_
