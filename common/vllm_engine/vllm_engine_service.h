@@ -34,7 +34,7 @@ class VllmEngineService final : public wire::VllmEngine::CallbackService {
   void Connect(std::shared_ptr<grpc::Channel> channel);
 
   // Waits until no Generate runs. The server's own Shutdown has to come after it: that ends calls
-  // within the process at once, whatever grace it gives. False at the deadline.
+  // within the process at once, whatever grace it gives. False when the time has passed.
   bool AwaitIdle(absl::Duration timeout) { return live_.AwaitNone(timeout); }
 
   grpc::ServerWriteReactor<wire::GenerateResponse>* Generate(

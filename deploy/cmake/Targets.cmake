@@ -59,3 +59,15 @@ function(spearfish_fuzz name)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
 endfunction()
+
+# spearfish_npm_packages(NAME FIXTURE FOLDER): a test that installs what FOLDER's lock file names, for
+# tests that require FIXTURE. One at a time: they share npm's cache.
+function(spearfish_npm_packages name fixture folder)
+  find_program(NPM npm REQUIRED)
+  add_test(NAME ${name}
+           COMMAND ${NPM} ci --no-audit --no-fund --loglevel=error --prefer-offline
+                   --fetch-retries=5
+           WORKING_DIRECTORY ${folder})
+  set_tests_properties(${name} PROPERTIES
+    FIXTURES_SETUP ${fixture} RESOURCE_LOCK npm TIMEOUT 600)
+endfunction()

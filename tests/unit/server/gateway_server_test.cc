@@ -1,12 +1,8 @@
-#include "server/gateway_server.h"
-
 #include <gmock/gmock.h>
 #include <grpcpp/client_context.h>
-#include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -19,7 +15,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "tests/support/temp_dir.h"
-#include "tests/unit/server/fake_worker.h"
+#include "tests/unit/server/gateway_server_fixture.h"
 
 namespace spearfish::server {
 namespace {
@@ -27,7 +23,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::chrono::seconds kPatience{20};
 constexpr absl::Duration kShortPatience = absl::Milliseconds(100);
 
 std::vector<uint32_t> Tokens(const std::vector<v1::GenerateStreamResponse>& messages) {
@@ -37,70 +32,6 @@ std::vector<uint32_t> Tokens(const std::vector<v1::GenerateStreamResponse>& mess
   }
   return tokens;
 }
-
-// A gateway before one or more fake workers, and a client of it.
-class GatewayServerTest : public ::testing::Test {
- protected:
-  void Start(const std::vector<const FakeWorker*>& workers) {
-    GatewayOptions options;
-    options.listen = "127.0.0.1:0";
-    options.poll_interval = absl::Milliseconds(20);
-    options.dispatch.retry.patience = patience_;
-    for (const FakeWorker* worker : workers) options.workers.push_back(worker->address());
-    StartWith(options);
-  }
-
-  void StartWith(const GatewayOptions& options) {
-    auto gateway = GatewayServer::Create(
-        options, [this](const GatewayServer& /*gateway*/, size_t num) { told_ready_ = num; });
-    ASSERT_TRUE(gateway.ok()) << gateway.status();
-    gateway_ = *std::move(gateway);
-    channel_ = grpc::CreateChannel(gateway_->address(), grpc::InsecureChannelCredentials());
-    // A first connection may fail on a loaded machine.
-    ASSERT_TRUE(channel_->WaitForConnected(std::chrono::system_clock::now() + kPatience));
-    inference_ = v1::InferenceService::NewStub(channel_);
-    control_ = v1::ControlService::NewStub(channel_);
-  }
-
-  int NumReady() {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::GetLoadsResponse response;
-    const grpc::Status status = control_->GetLoads(&context, v1::GetLoadsRequest(), &response);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    int ready = 0;
-    for (const v1::WorkerLoad& load : response.workers()) ready += load.ready() ? 1 : 0;
-    return ready;
-  }
-
-  void AwaitReady(int workers) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    const auto is_known = [&] {
-      return NumReady() == workers && told_ready_ == static_cast<size_t>(workers);
-    };
-    while (!is_known() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-    ASSERT_EQ(NumReady(), workers);
-    ASSERT_EQ(told_ready_, static_cast<size_t>(workers));
-  }
-
-  grpc::Status Stream(std::vector<v1::GenerateStreamResponse>& messages) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + kPatience);
-    v1::GenerateStreamRequest request;
-    request.mutable_token_ids()->add_ids(1);
-    const auto reader = inference_->GenerateStream(&context, request);
-    v1::GenerateStreamResponse message;
-    while (reader->Read(&message)) messages.push_back(message);
-    return reader->Finish();
-  }
-
-  absl::Duration patience_ = absl::FromChrono(kPatience);
-  std::atomic<size_t> told_ready_ = 0;  // after the gateway's capacity follows
-  std::unique_ptr<GatewayServer> gateway_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<v1::InferenceService::Stub> inference_;
-  std::unique_ptr<v1::ControlService::Stub> control_;
-};
 
 TEST_F(GatewayServerTest, ForwardsAStreamAndNamesTheWorker) {
   FakeWorker worker;
@@ -328,120 +259,6 @@ TEST_F(GatewayServerTest, WaitsAMomentForAWorkerToComeBack) {
   std::vector<v1::GenerateStreamResponse> messages;
   EXPECT_TRUE(Stream(messages).ok());
   recovery.join();
-}
-
-// One request runs and does not end, one waits: what comes now is refused.
-class GatewayAdmissionTest : public GatewayServerTest {
- protected:
-  struct Waiting {
-    grpc::ClientContext context;
-    std::unique_ptr<grpc::ClientReader<v1::GenerateStreamResponse>> reader;
-  };
-
-  void Fill() {
-    worker_.hang = true;
-    GatewayOptions options;
-    options.listen = "127.0.0.1:0";
-    options.workers = {worker_.address()};
-    options.poll_interval = absl::Milliseconds(20);
-    options.max_in_flight = 1;
-    options.admission.max_waiting = 1;
-    StartWith(options);
-    AwaitReady(1);
-    Open(running_, "runs");
-    v1::GenerateStreamResponse message;
-    ASSERT_TRUE(running_.reader->Read(&message));
-    Open(waiting_, "waits");
-    // It is in the queue when one of lower priority is refused.
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (!TryAnother() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
-  }
-
-  void Open(Waiting& stream, const std::string& id) {
-    v1::GenerateStreamRequest request;
-    request.set_request_id(id);
-    request.mutable_token_ids()->add_ids(1);
-    request.set_priority(5);
-    stream.context.set_deadline(std::chrono::system_clock::now() + 3 * kPatience);
-    stream.reader = inference_->GenerateStream(&stream.context, request);
-  }
-
-  // Whether it was refused; withdraws it otherwise.
-  bool TryAnother() {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
-    v1::GenerateRequest request;
-    request.mutable_token_ids()->add_ids(1);
-    v1::GenerateResponse response;
-    refusal_ = inference_->Generate(&context, request, &response);
-    if (refusal_.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) return false;
-    const auto& trailers = context.GetServerTrailingMetadata();
-    has_pushback_ = trailers.find("grpc-retry-pushback-ms") != trailers.end();
-    return true;
-  }
-
-  static grpc::StatusCode End(Waiting& stream) {
-    v1::GenerateStreamResponse message;
-    while (stream.reader->Read(&message)) {
-    }
-    return stream.reader->Finish().error_code();
-  }
-
-  FakeWorker worker_;
-  Waiting running_;
-  Waiting waiting_;
-  grpc::Status refusal_;
-  bool has_pushback_ = false;
-};
-
-TEST_F(GatewayAdmissionTest, RefusesWithATimeToComeBackAndStartsWhatWaits) {
-  Fill();
-  ASSERT_EQ(refusal_.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_TRUE(has_pushback_);
-  google::rpc::Status details;
-  ASSERT_TRUE(details.ParseFromString(refusal_.error_details()));
-  google::rpc::RetryInfo info;
-  ASSERT_EQ(details.details_size(), 1);
-  EXPECT_TRUE(details.details(0).UnpackTo(&info));
-  EXPECT_EQ(worker_.calls, 1);
-  running_.context.TryCancel();
-  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
-  v1::GenerateStreamResponse message;
-  EXPECT_TRUE(waiting_.reader->Read(&message)) << "starts when the first has ended";
-  waiting_.context.TryCancel();
-  EXPECT_EQ(End(waiting_), grpc::StatusCode::CANCELLED);
-}
-
-TEST_F(GatewayAdmissionTest, ForgetsAWaitingRequestThatIsCancelled) {
-  Fill();
-  waiting_.context.TryCancel();
-  EXPECT_EQ(End(waiting_), grpc::StatusCode::CANCELLED);
-  EXPECT_EQ(worker_.calls, 1) << "the worker never heard of it";
-  running_.context.TryCancel();
-  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
-}
-
-TEST_F(GatewayAdmissionTest, AbortsWhatWaits) {
-  Fill();
-  v1::AbortRequest request;
-  request.add_request_ids("waits");
-  request.add_request_ids("nowhere");
-  v1::AbortResponse aborted;
-  grpc::ClientContext context;
-  ASSERT_TRUE(control_->Abort(&context, request, &aborted).ok());
-  EXPECT_THAT(aborted.aborted_request_ids(), ElementsAre("waits"));
-  EXPECT_EQ(End(waiting_), grpc::StatusCode::ABORTED);
-  EXPECT_EQ(worker_.calls, 1) << "the worker never heard of it";
-  running_.context.TryCancel();
-  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
-}
-
-TEST_F(GatewayAdmissionTest, TellsWhatWaitsWhenTheLastWorkerHasGone) {
-  Fill();
-  worker_.ready = false;
-  EXPECT_EQ(End(waiting_), grpc::StatusCode::UNAVAILABLE);
-  running_.context.TryCancel();
-  EXPECT_EQ(End(running_), grpc::StatusCode::CANCELLED);
 }
 
 TEST_F(GatewayServerTest, FollowsTheWorkersFile) {
